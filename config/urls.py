@@ -1,0 +1,12 @@
+"""Where each address leads."""
+
+from django.apps import apps
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]
+
+if apps.is_installed("legacy_customers"):
+    urlpatterns.append(path("", include("legacy_customers.urls")))

@@ -1,0 +1,15 @@
+"""Fixtures that every test may use. Each database is a real PostgreSQL one."""
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.databases import temporary_database
+
+
+@pytest.fixture
+def empty_database(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """An empty database under Django's default connection; gives its name."""
+    with django_db_blocker.unblock(), temporary_database() as name:
+        yield name
