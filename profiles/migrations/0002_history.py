@@ -1,0 +1,37 @@
+"""profile_history, and the triggers that write it, whoever changes a profile or a login and by whatever way.
+
+Expand. Locks: SHARE ROW EXCLUSIVE on users and profiles for an instant. Resumes: one transaction. Reverses: drops both.
+"""
+
+from django.db import migrations, models
+from django.db.models.functions import Now
+
+from profiles.history import CREATE_TRIGGERS, DROP_TRIGGERS
+
+
+class Migration(migrations.Migration):
+    dependencies = [("profiles", "0001_initial"), ("accounts", "0001_initial")]
+
+    operations = [
+        migrations.CreateModel(
+            name="ProfileHistory",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "profile",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=models.DO_NOTHING,
+                        related_name="history",
+                        to="profiles.profile",
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(db_default=Now())),
+                ("changed_by", models.UUIDField(help_text="The user who did it, where the writer said so.", null=True)),
+                ("via", models.CharField(help_text="What wrote it: admin, api, sql, …", max_length=63)),
+                ("changes", models.JSONField()),
+            ],
+            options={"db_table": "profile_history", "verbose_name_plural": "profile history"},
+        ),
+        migrations.RunSQL(CREATE_TRIGGERS, DROP_TRIGGERS),
+    ]

@@ -1,0 +1,210 @@
+"""The person: one profile per user, the ids that lead to it, and what the unification could not decide alone."""
+
+import uuid
+from decimal import Decimal
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from .querysets import ProfileQuerySet
+
+
+def new_id() -> models.Func:
+    """A random uuid made by the database, for writers that name no id."""
+    return models.Func(function="gen_random_uuid", output_field=models.UUIDField())
+
+
+class Profile(models.Model):
+    """All that is known of one person.
+
+    NULL, '' and unknown are told apart as the legacy tables did. Times are aware; a time that was never known is NULL.
+    `id` is the customers id that clients, receipts and reports hold, where there was one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=new_id(), editable=False)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="profile")
+    contact_email = models.CharField(
+        max_length=255, null=True, blank=True, help_text="Where to write, when it is not the login."
+    )
+
+    first_name = models.CharField(max_length=100, null=True, blank=True)
+    last_name = models.CharField(max_length=100, null=True, blank=True)
+    phone = models.CharField(max_length=50, null=True, blank=True)
+    date_of_birth = models.DateField(null=True, blank=True)
+
+    address = models.TextField(null=True, blank=True)
+    city = models.CharField(max_length=100, null=True, blank=True)
+    state = models.CharField(max_length=50, null=True, blank=True)
+    postal_code = models.CharField(max_length=20, null=True, blank=True)
+    country = models.CharField(max_length=100, null=True, blank=True, default="USA", db_default="USA")
+
+    loyalty_points = models.BigIntegerField(default=0, db_default=0)
+    customer_type = models.CharField(max_length=50, default="regular", db_default="regular")
+    preferred_payment_method = models.CharField(max_length=50, null=True, blank=True)
+    total_spent = models.DecimalField(
+        max_digits=14, decimal_places=2, default=Decimal(0), db_default=Decimal(0)
+    )
+    order_count = models.BigIntegerField(default=0, db_default=0)
+    last_order_date = models.DateTimeField(null=True, blank=True)
+
+    preferences = models.JSONField(default=dict, db_default={}, blank=True)
+    needs = models.JSONField(default=list, db_default=[], blank=True)
+    experience_level = models.CharField(max_length=50, null=True, blank=True)
+    medical_conditions = models.JSONField(default=list, db_default=[], blank=True)
+    preferred_categories = models.JSONField(default=list, db_default=[], blank=True)
+    preferred_effects = models.JSONField(default=list, db_default=[], blank=True)
+    price_range = models.JSONField(null=True, blank=True)
+    purchase_history = models.JSONField(default=list, db_default=[], blank=True)
+    interaction_count = models.BigIntegerField(default=0, db_default=0)
+    language = models.CharField(max_length=10, null=True, blank=True)
+    timezone = models.CharField(max_length=50, null=True, blank=True)
+
+    marketing_consent = models.BooleanField(default=False, db_default=False)
+    sms_consent = models.BooleanField(default=False, db_default=False)
+
+    tags = models.JSONField(default=list, db_default=[], blank=True)
+    notes = models.TextField(null=True, blank=True)
+    is_verified = models.BooleanField(default=False, db_default=False)
+    created_at = models.DateTimeField(null=True, blank=True, auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(null=True, blank=True, auto_now=True, db_default=Now())
+
+    objects: ClassVar[models.Manager["Profile"]] = ProfileQuerySet.as_manager()
+
+    class Meta:
+        db_table = "profiles"
+        indexes = (
+            models.Index(fields=["phone"], name="profiles_phone"),
+            models.Index(fields=["contact_email"], name="profiles_contact_email"),
+            models.Index(fields=["last_name", "first_name"], name="profiles_name"),
+            models.Index(fields=["customer_type"], name="profiles_customer_type"),
+            models.Index(fields=["created_at", "id"], name="profiles_created_at"),
+        )
+        permissions = (("view_medical_conditions", "Can view medical conditions"),)
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.first_name, self.last_name))) or f"profile {self.id}"
+
+
+class ProfileAlias(models.Model):
+    """A customers id that is no profile's own: it leads to the profile of its person, for ever."""
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="The old customers id.")
+    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="aliases")
+
+    class Meta:
+        db_table = "profile_aliases"
+        verbose_name_plural = "profile aliases"
+
+    def __str__(self) -> str:
+        return f"{self.id} → {self.profile_id}"
+
+
+class FieldConflict(models.Model):
+    """A source value that lost against another when rows were made one profile.
+
+    `field` is the profile's column, or users.active, orders.user_id; `path` is an RFC 6901 pointer into a JSON
+    column, '' for the whole. Values are JSON of the cell's own type. A source is a table and its row's key.
+    """
+
+    class Rule(models.TextChoices):
+        FIRST = "first", "first non-blank"
+        BLOCK = "block", "one address"
+        MERGE = "merge", "deep merge"
+        CONSENT = "consent", "never widened"
+        SHAPE = "shape", "JSON of the wrong shape"
+        LOGIN = "login", "the login's value stands"
+        ORDER = "order", "the order's own user stands"
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="conflicts")
+    field = models.CharField(max_length=63)
+    path = models.TextField(default="", db_default="", blank=True)
+    rule = models.CharField(max_length=16, choices=Rule.choices)
+    chosen_value = models.JSONField(null=True)
+    chosen_table = models.CharField(max_length=63, null=True)
+    chosen_row = models.TextField(null=True)
+    other_value = models.JSONField(null=True)
+    other_table = models.CharField(max_length=63)
+    other_row = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "field_conflicts"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["profile", "field", "path", "other_table", "other_row"],
+                name="field_conflicts_one_per_source_cell",
+                violation_error_message="This cell's conflict is recorded already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.path} of {self.profile_id}: {self.other_table} {self.other_row} lost"
+
+
+class MergeSuggestion(models.Model):
+    """Two profiles that may be one person, and why they were not made one."""
+
+    class Reason(models.TextChoices):
+        UNVERIFIED_ADDRESS = "unverified_address", "the account's address is not verified"
+        SHARED_ADDRESS = "shared_address", "several accounts have the address"
+        BIRTH_DATE = "birth_date", "same address, different birth date"
+        SAME_LOGIN = "same_login", "logins differ only in case or white space"
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        MERGED = "merged"
+        DISMISSED = "dismissed"
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggestions")
+    other_profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggested_by")
+    reason = models.CharField(max_length=32, choices=Reason.choices)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "merge_suggestions"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["profile", "other_profile"],
+                name="merge_suggestions_once",
+                violation_error_message="This pair is suggested already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} may be {self.other_profile_id}: {self.get_reason_display()}"
+
+
+class ProfileHistory(models.Model):
+    """A change of a profile or of its login, written by triggers whoever made it.
+
+    `changes` is {"column": {"old": …, "new": …}}; a login's columns are named users.<column>, a password has no values.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(
+        Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="history"
+    )
+    changed_at = models.DateTimeField(db_default=Now())
+    changed_by = models.UUIDField(null=True, help_text="The user who did it, where the writer said so.")
+    via = models.CharField(max_length=63, help_text="What wrote it: admin, api, sql, …")
+    changes = models.JSONField()
+
+    class Meta:
+        db_table = "profile_history"
+        verbose_name_plural = "profile history"
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} at {self.changed_at:%Y-%m-%d %H:%M}: {', '.join(self.changes)}"
