@@ -23,7 +23,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # How the unification treats the server: memory for its sorts and hash joins, and rows per committed range.
 UNIFICATION_WORK_MEM: str = env.str("UNIFICATION_WORK_MEM", default="256MB")
-UNIFICATION_RANGE_ROWS: int = env.int("UNIFICATION_RANGE_ROWS", default=250_000)
+UNIFICATION_RANGE_ROWS: int = env.int("UNIFICATION_RANGE_ROWS", default=500_000)
 UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=500)
 
 # Where the embedded PostgreSQL keeps its data when DATABASE_URL is unset.

@@ -1,0 +1,48 @@
+"""What a role may do: the one declaration of it."""
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    """From the most to the least powerful, as in the legacy enum. Other values occur and give no rights."""
+
+    SUPER_ADMIN = "super_admin"
+    TENANT_ADMIN = "tenant_admin"
+    STORE_MANAGER = "store_manager"
+    STAFF = "staff"
+    CUSTOMER = "customer"
+
+
+STAFF_ROLES = frozenset({Role.SUPER_ADMIN, Role.TENANT_ADMIN, Role.STORE_MANAGER, Role.STAFF})
+
+_MANAGERS = frozenset(
+    f"{app}.{action}_{model}"
+    for app, model in (
+        ("profiles", "profile"),
+        ("profiles", "fieldconflict"),
+        ("profiles", "mergesuggestion"),
+        ("orders", "order"),
+    )
+    for action in ("view", "change")
+)
+
+# super_admin may do everything and is not listed. Medical conditions are health data: beside super_admin
+# only the tenant's administrator, who answers for them, sees them; neither a manager nor the till needs them.
+ROLE_PERMISSIONS: Mapping[str, frozenset[str]] = {
+    Role.TENANT_ADMIN: _MANAGERS
+    | {"accounts.view_user", "accounts.change_user", "profiles.view_medical_conditions"},
+    Role.STORE_MANAGER: _MANAGERS,
+    Role.STAFF: frozenset({"profiles.view_profile", "profiles.change_profile", "orders.view_order"}),
+    Role.CUSTOMER: frozenset(),
+}
+
+
+def ranks_below(role: str | None, other: str | None) -> bool:
+    """Whether `role` has strictly less power than `other`; an unknown role and none at all have the least."""
+    return _rank(role) > _rank(other)
+
+
+def _rank(role: str | None) -> int:
+    return Role.values.index(role) if role in Role.values else len(Role.values) - 1

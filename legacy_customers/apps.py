@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class LegacyCustomersConfig(AppConfig):
+    name = "legacy_customers"

@@ -1,0 +1,142 @@
+"""The unification's book-keeping, and the legacy schema's fingerprint, taken before anything else is touched.
+
+Expand. Locks: none on legacy tables. Resumes: one transaction. Reverses: last of all, when `users` and `orders` have been
+given back; it proves that the legacy schema is as it was found, else it stops and names each difference.
+"""
+
+import config.fields
+import django.db.models.functions.datetime
+import uuid
+from decimal import Decimal
+from django.db import migrations, models
+
+from legacy_customers.unification import fingerprint
+from legacy_customers.unification.rollback import prove_fingerprint
+
+
+def record_fingerprint(apps, schema_editor):
+    fingerprint.record(schema_editor.connection)
+
+
+def compare_fingerprint(apps, schema_editor):
+    prove_fingerprint(schema_editor.connection)
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = []
+    # The fingerprint is that of the untouched schema, and the way back ends with giving the tables back.
+    run_before = [("accounts", "0001_initial")]
+
+    operations = [
+        migrations.CreateModel(
+            name='LegacyCustomer',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ('user_id', models.UUIDField(blank=True, null=True)),
+                ('email', models.CharField(max_length=255)),
+                ('first_name', models.CharField(blank=True, max_length=100, null=True)),
+                ('last_name', models.CharField(blank=True, max_length=100, null=True)),
+                ('phone', models.CharField(blank=True, max_length=50, null=True)),
+                ('date_of_birth', models.DateField(blank=True, null=True)),
+                ('address', models.TextField(blank=True, null=True)),
+                ('city', models.CharField(blank=True, max_length=100, null=True)),
+                ('state', models.CharField(blank=True, max_length=50, null=True)),
+                ('postal_code', models.CharField(blank=True, max_length=20, null=True)),
+                ('country', models.CharField(blank=True, default='USA', max_length=100, null=True)),
+                ('loyalty_points', models.BigIntegerField(default=0)),
+                ('total_spent', models.DecimalField(decimal_places=2, default=Decimal('0'), max_digits=14)),
+                ('order_count', models.BigIntegerField(default=0)),
+                ('last_order_date', config.fields.UTCTimestampField(blank=True, null=True)),
+                ('customer_type', models.CharField(default='regular', max_length=50)),
+                ('preferred_payment_method', models.CharField(blank=True, max_length=50, null=True)),
+                ('marketing_consent', models.BooleanField(default=False)),
+                ('sms_consent', models.BooleanField(default=False)),
+                ('tags', models.JSONField(default=list)),
+                ('notes', models.TextField(blank=True, null=True)),
+                ('is_active', models.BooleanField(default=True, null=True)),
+                ('is_verified', models.BooleanField(default=False)),
+                ('created_at', config.fields.UTCTimestampField(auto_now_add=True, null=True)),
+                ('updated_at', config.fields.UTCTimestampField(auto_now=True, null=True)),
+                ('tenant_id', models.UUIDField(blank=True, null=True)),
+            ],
+            options={
+                'db_table': 'customers_view',
+                'managed': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='Phase',
+            fields=[
+                ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('finished_at', models.DateTimeField(null=True)),
+                ('rows', models.BigIntegerField(db_default=0, default=0)),
+                ('detail', models.JSONField(db_default={}, default=dict)),
+            ],
+            options={
+                'db_table': 'unification_phases',
+            },
+        ),
+        migrations.CreateModel(
+            name='VerificationRun',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('taken_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('passed', models.BooleanField()),
+                ('report', models.JSONField()),
+            ],
+            options={
+                'db_table': 'unification_verifications',
+                'get_latest_by': 'taken_at',
+            },
+        ),
+        migrations.CreateModel(
+            name='Attachment',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('source', models.CharField(max_length=32)),
+                ('key', models.CharField(max_length=100)),
+                ('user_id', models.UUIDField(null=True)),
+                ('position', models.IntegerField(null=True)),
+                ('reason', models.CharField(choices=[('no_customer', "its id is no customer's"), ('nobody', 'no account has the session or the address'), ('several', 'several accounts have the session or the address'), ('unverified', "the account's address is not verified")], max_length=32, null=True)),
+            ],
+            options={
+                'db_table': 'legacy_attachments',
+                'indexes': [models.Index(fields=['user_id', 'position'], name='legacy_attachments_user')],
+                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='legacy_attachments_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='CustomerIdentity',
+            fields=[
+                ('customer_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('user_id', models.UUIDField()),
+                ('case', models.CharField(choices=[('linked', 'linked to an account'), ('matched', 'guest of a verified account'), ('new_user', 'guest with an address of their own'), ('separate', 'guest who stays apart')], max_length=16)),
+                ('position', models.IntegerField()),
+                ('reason', models.CharField(help_text='Why a separate guest was not merged.', max_length=32, null=True)),
+            ],
+            options={
+                'db_table': 'legacy_identities',
+                'indexes': [models.Index(fields=['user_id', 'position'], name='legacy_identities_user')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Range',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('phase', models.CharField(max_length=32)),
+                ('first_page', models.BigIntegerField()),
+                ('last_page', models.BigIntegerField(help_text="Exclusive; NULL is the table's end.", null=True)),
+                ('rows', models.BigIntegerField(null=True)),
+                ('finished_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'db_table': 'unification_ranges',
+                'constraints': [models.UniqueConstraint(fields=('phase', 'first_page'), name='unification_ranges_once')],
+            },
+        ),
+        migrations.RunPython(record_fingerprint, compare_fingerprint),
+    ]

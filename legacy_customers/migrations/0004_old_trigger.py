@@ -1,0 +1,29 @@
+"""The old trigger, which made a customers row for every user, is dropped.
+
+Expand. Locks: ACCESS EXCLUSIVE on users for an instant. Resumes: one transaction. Reverses: makes it again as it was.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import old_trigger
+from legacy_customers.unification.sources import find_sources
+
+
+def forwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if find_sources(connection):
+        old_trigger.drop(connection)
+
+
+def backwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if find_sources(connection):
+        old_trigger.restore(connection)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [('legacy_customers', '0003_backup')]
+
+    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,30 @@
+"""One profile per user, by the field map, and an alias for every other customers id.
+
+Expand. Locks: none on legacy tables but SHARE ROW EXCLUSIVE on users for an instant, for the foreign key. Resumes: range by
+range. Reverses: writes what was changed in profiles back to the legacy tables, then empties profiles.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import consolidate, rollback
+from legacy_customers.unification.sources import find_sources
+
+
+def forwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if sources := find_sources(connection):
+        consolidate.consolidate(connection, sources)
+
+
+def backwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if sources := find_sources(connection):
+        rollback.write_back(connection, sources)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [('legacy_customers', '0005_identity')]
+
+    operations = [migrations.RunPython(forwards, backwards)]

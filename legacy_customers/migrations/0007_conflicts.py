@@ -1,0 +1,29 @@
+"""Every value that lost is recorded, and every pair that may be one person is suggested.
+
+Expand. Locks: none. Resumes: range by range. Reverses: deletes them.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import conflicts
+from legacy_customers.unification.sources import find_sources
+
+
+def forwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if sources := find_sources(connection):
+        conflicts.record(connection, sources)
+
+
+def backwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if find_sources(connection):
+        conflicts.forget(connection)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [('legacy_customers', '0006_profiles')]
+
+    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,26 @@
+"""customers_view, readable and writable.
+
+Expand. Locks: none on legacy tables. Resumes: one transaction. Reverses: drops it.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import view
+from legacy_customers.unification.sources import find_sources
+
+
+def forwards(apps, schema_editor):
+    connection = schema_editor.connection
+    view.create(connection, find_sources(connection))
+
+
+def backwards(apps, schema_editor):
+    view.drop(schema_editor.connection)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [('legacy_customers', '0008_orders')]
+
+    operations = [migrations.RunPython(forwards, backwards)]

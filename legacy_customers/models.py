@@ -1,0 +1,154 @@
+"""The old world's one table that lives on, as a view, and the unification's own book-keeping."""
+
+import uuid
+from decimal import Decimal
+
+from django.db import models
+from django.db.models.functions import Now
+
+from config.fields import UTCTimestampField
+
+
+class LegacyCustomer(models.Model):
+    """A row of customers_view: the old customers table for code that is not ported yet.
+
+    Readable and writable; DELETE is refused by the database, which names the way out.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    user_id = models.UUIDField(null=True, blank=True)
+    email = models.CharField(max_length=255)
+    first_name = models.CharField(max_length=100, null=True, blank=True)
+    last_name = models.CharField(max_length=100, null=True, blank=True)
+    phone = models.CharField(max_length=50, null=True, blank=True)
+    date_of_birth = models.DateField(null=True, blank=True)
+    address = models.TextField(null=True, blank=True)
+    city = models.CharField(max_length=100, null=True, blank=True)
+    state = models.CharField(max_length=50, null=True, blank=True)
+    postal_code = models.CharField(max_length=20, null=True, blank=True)
+    country = models.CharField(max_length=100, null=True, blank=True, default="USA")
+    loyalty_points = models.BigIntegerField(default=0)
+    total_spent = models.DecimalField(max_digits=14, decimal_places=2, default=Decimal(0))
+    order_count = models.BigIntegerField(default=0)
+    last_order_date = UTCTimestampField(null=True, blank=True)
+    customer_type = models.CharField(max_length=50, default="regular")
+    preferred_payment_method = models.CharField(max_length=50, null=True, blank=True)
+    marketing_consent = models.BooleanField(default=False)
+    sms_consent = models.BooleanField(default=False)
+    tags = models.JSONField(default=list)
+    notes = models.TextField(null=True, blank=True)
+    is_active = models.BooleanField(null=True, default=True)
+    is_verified = models.BooleanField(default=False)
+    created_at = UTCTimestampField(null=True, blank=True, auto_now_add=True)
+    updated_at = UTCTimestampField(null=True, blank=True, auto_now=True)
+    tenant_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        managed = False
+        db_table = "customers_view"
+
+    def __str__(self) -> str:
+        return f"{self.email or 'no address'} ({self.id})"
+
+
+class CustomerIdentity(models.Model):
+    """Whose row each customers row is. `position` 1 is the person's primary row, whose id the profile has."""
+
+    class Case(models.TextChoices):
+        LINKED = "linked", "linked to an account"
+        MATCHED = "matched", "guest of a verified account"
+        NEW_USER = "new_user", "guest with an address of their own"
+        SEPARATE = "separate", "guest who stays apart"
+
+    customer_id = models.UUIDField(primary_key=True)
+    user_id = models.UUIDField()
+    case = models.CharField(max_length=16, choices=Case.choices)
+    position = models.IntegerField()
+    reason = models.CharField(max_length=32, null=True, help_text="Why a separate guest was not merged.")
+
+    class Meta:
+        db_table = "legacy_identities"
+        indexes = (models.Index(fields=["user_id", "position"], name="legacy_identities_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} is {self.user_id} ({self.case})"
+
+
+class Attachment(models.Model):
+    """Whose row each customer_profiles and user_profiles row is; NULL with a reason where it was archived.
+
+    `position` counts a person's rows of both tables, newest first.
+    """
+
+    class Reason(models.TextChoices):
+        NO_CUSTOMER = "no_customer", "its id is no customer's"
+        NOBODY = "nobody", "no account has the session or the address"
+        SEVERAL = "several", "several accounts have the session or the address"
+        UNVERIFIED = "unverified", "the account's address is not verified"
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=32)
+    key = models.CharField(max_length=100)
+    user_id = models.UUIDField(null=True)
+    position = models.IntegerField(null=True)
+    reason = models.CharField(max_length=32, choices=Reason.choices, null=True)
+
+    class Meta:
+        db_table = "legacy_attachments"
+        constraints = (models.UniqueConstraint(fields=["source", "key"], name="legacy_attachments_once"),)
+        indexes = (models.Index(fields=["user_id", "position"], name="legacy_attachments_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key} is {self.user_id or self.reason}"
+
+
+class Phase(models.Model):
+    """A step of the unification: when it ran, how many rows it wrote, and what the way back needs to know."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    rows = models.BigIntegerField(default=0, db_default=0)
+    detail = models.JSONField(default=dict, db_default={})
+
+    class Meta:
+        db_table = "unification_phases"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Range(models.Model):
+    """A stretch of a table's pages that is done in one commit, which also writes `finished_at`."""
+
+    id = models.BigAutoField(primary_key=True)
+    phase = models.CharField(max_length=32)
+    first_page = models.BigIntegerField()
+    last_page = models.BigIntegerField(null=True, help_text="Exclusive; NULL is the table's end.")
+    rows = models.BigIntegerField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "unification_ranges"
+        constraints = (
+            models.UniqueConstraint(fields=["phase", "first_page"], name="unification_ranges_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.phase} from page {self.first_page}"
+
+
+class VerificationRun(models.Model):
+    """What verify_unification found, kept as evidence."""
+
+    id = models.BigAutoField(primary_key=True)
+    taken_at = models.DateTimeField(db_default=Now())
+    passed = models.BooleanField()
+    report = models.JSONField()
+
+    class Meta:
+        db_table = "unification_verifications"
+        get_latest_by = "taken_at"
+
+    def __str__(self) -> str:
+        return f"{self.taken_at:%Y-%m-%d %H:%M} {'passed' if self.passed else 'FAILED'}"

@@ -1,0 +1,160 @@
+-- What the rules need and SQL lacks. Each is a pure function of its arguments; `migrate` installs them, and
+-- `migrate legacy_customers zero` removes them.
+
+-- Every character that Unicode calls white space.
+CREATE OR REPLACE FUNCTION unification_white_space() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT U&'\0009\000A\000B\000C\000D\001C\001D\001E\001F\0020\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+$$;
+
+-- A text that says something, as it is; NULL where it is '' or white space alone. The first branch is the
+-- common case, decided by two byte comparisons.
+CREATE OR REPLACE FUNCTION unification_text(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN value COLLATE "C" >= '!' AND value COLLATE "C" < '~' THEN value
+        WHEN btrim(value, unification_white_space()) <> '' THEN value
+    END
+$$;
+
+-- The text of an address: JSON that says nothing is blank too.
+CREATE OR REPLACE FUNCTION unification_address(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN btrim(value, unification_white_space())
+            NOT IN ('', 'null', '{}', '[]', '""') THEN value
+    END
+$$;
+
+-- JSON that says something; NULL for null, {}, [] and "".
+CREATE OR REPLACE FUNCTION unification_json(value jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN value NOT IN ('null', '{}', '[]', '""') THEN value END
+$$;
+
+-- The one spelling under which addresses are compared: trimmed of any white space, in lower case.
+CREATE OR REPLACE FUNCTION unification_email(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT lower(btrim(value, unification_white_space()))
+$$;
+
+-- Whether such a spelling looks like an address: one @, no white space, a dot in the domain, 254 characters at most.
+CREATE OR REPLACE FUNCTION unification_usable(email text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT char_length(email) <= 254
+        AND email ~ ('^[^@' || unification_white_space() || ']+@[^@' || unification_white_space()
+            || ']+[.][^@' || unification_white_space() || ']+$')
+$$;
+
+-- A uuid from any spelling that PostgreSQL reads as one; NULL from any other text.
+CREATE OR REPLACE FUNCTION unification_uuid(value text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN value ~ '^([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}$' OR value ~ '^\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\}$'
+        THEN value::uuid
+    END
+$$;
+
+-- The object that a text spells; NULL where it is broken JSON or something else.
+CREATE OR REPLACE FUNCTION unification_object(value text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    parsed jsonb;
+BEGIN
+    IF left(btrim(value, E' \t\n\r'), 1) IS DISTINCT FROM '{' THEN
+        RETURN NULL;
+    END IF;
+    parsed := value::jsonb;
+    RETURN CASE WHEN jsonb_typeof(parsed) = 'object' THEN parsed END;
+EXCEPTION
+    WHEN data_exception OR statement_too_complex OR program_limit_exceeded OR syntax_error THEN
+        RETURN NULL;
+END
+$$;
+
+-- The part of an address object under `key`, where it is a text or a number that fits `width` characters.
+CREATE OR REPLACE FUNCTION unification_part(parts jsonb, key text, width integer) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(parts -> key) IN ('string', 'number') AND char_length(parts ->> key) <= width
+        THEN unification_text(parts ->> key)
+    END
+$$;
+
+-- The entries of all lists among `sources`, in order, each once. What is no list is passed over.
+CREATE OR REPLACE FUNCTION unification_union(sources jsonb[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(jsonb_agg(entry ORDER BY first_at), '[]')
+    FROM (
+        SELECT entry, min(ARRAY[source_at, entry_at]) AS first_at
+        FROM unnest(sources) WITH ORDINALITY AS s (source, source_at)
+        CROSS JOIN LATERAL jsonb_array_elements(
+            CASE WHEN jsonb_typeof(source) = 'array' THEN source ELSE '[]' END
+        ) WITH ORDINALITY AS e (entry, entry_at)
+        GROUP BY entry
+    ) AS entries
+$$;
+
+-- Two objects as one: `newer` wins key by key, at any depth (below 64 whole), but a blank never wins.
+CREATE OR REPLACE FUNCTION unification_merge_two(newer jsonb, older jsonb, depth integer DEFAULT 0) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    result jsonb := older || newer;
+    shared text;
+BEGIN
+    FOR shared IN SELECT k FROM jsonb_object_keys(newer) AS k WHERE older ? k LOOP
+        IF unification_json(newer -> shared) IS NULL THEN
+            IF unification_json(older -> shared) IS NOT NULL THEN
+                result := jsonb_set(result, ARRAY[shared], older -> shared);
+            END IF;
+        ELSIF depth < 63
+            AND jsonb_typeof(newer -> shared) = 'object' AND jsonb_typeof(older -> shared) = 'object'
+        THEN
+            result := jsonb_set(
+                result, ARRAY[shared], unification_merge_two(newer -> shared, older -> shared, depth + 1)
+            );
+        END IF;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
+-- All objects among `sources`, newest first, as one. What is no object is passed over.
+CREATE OR REPLACE FUNCTION unification_merge(sources jsonb[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    result jsonb := '{}';
+    source jsonb;
+BEGIN
+    FOREACH source IN ARRAY sources LOOP
+        IF jsonb_typeof(source) = 'object' THEN
+            result := unification_merge_two(result, source);
+        END IF;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
+-- What of `source` is not in the merged `result`: a row per key path with both values. Blanks do not count.
+CREATE OR REPLACE FUNCTION unification_lost(source jsonb, result jsonb, at text[] DEFAULT '{}')
+RETURNS TABLE (path text[], chosen jsonb, other jsonb)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    key text;
+BEGIN
+    IF cardinality(at) < 64 AND jsonb_typeof(source) = 'object' AND jsonb_typeof(result) = 'object' THEN
+        FOR key IN SELECT k FROM jsonb_object_keys(source) AS k LOOP
+            RETURN QUERY SELECT * FROM unification_lost(source -> key, result -> key, at || key);
+        END LOOP;
+    ELSIF unification_json(source) IS NOT NULL AND source IS DISTINCT FROM result THEN
+        RETURN QUERY SELECT at, result, source;
+    END IF;
+END
+$$;
+
+-- A key path as an RFC 6901 pointer.
+CREATE OR REPLACE FUNCTION unification_pointer(path text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(string_agg('/' || replace(replace(key, '~', '~0'), '/', '~1'), '' ORDER BY at), '')
+    FROM unnest(path) WITH ORDINALITY AS keys (key, at)
+$$;

@@ -1,0 +1,311 @@
+"""Every value that lost is kept: a field_conflict per losing cell, and a suggestion per pair that may be one person."""
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from . import phases
+from .consolidate import said, source_value
+from .field_map import Field, Kind, Rule, Table, fields_of
+from .sources import Sources
+
+PHASE = "conflicts"
+
+# The rows of each source with the profile `p` that they went into.
+JOINED: dict[Table, sql.SQL] = {
+    Table.USERS: sql.SQL(
+        """{users} AS src
+    JOIN profiles AS p ON p.user_id = src.id"""
+    ),
+    Table.CUSTOMERS: sql.SQL(
+        """{customers} AS src
+    JOIN legacy_identities AS i ON i.customer_id = src.id
+    JOIN profiles AS p ON p.user_id = i.user_id
+    JOIN users AS login ON login.id = i.user_id"""
+    ),
+    Table.CUSTOMER_PROFILES: sql.SQL(
+        """{customer_profiles} AS src
+    JOIN legacy_attachments AS a ON a.source = 'customer_profiles' AND a.key = src.customer_id
+    JOIN profiles AS p ON p.user_id = a.user_id"""
+    ),
+    Table.USER_PROFILES: sql.SQL(
+        """{user_profiles} AS src
+    JOIN legacy_attachments AS a ON a.source = 'user_profiles' AND a.key = src.id::text
+    JOIN profiles AS p ON p.user_id = a.user_id"""
+    ),
+}
+KEYS: dict[Table, sql.SQL] = {
+    Table.USERS: sql.SQL("src.id::text"),
+    Table.CUSTOMERS: sql.SQL("src.id::text"),
+    Table.CUSTOMER_PROFILES: sql.SQL("src.customer_id::text"),
+    Table.USER_PROFILES: sql.SQL("src.id::text"),
+}
+
+
+def lost(sources: Sources, field: Field) -> sql.Composable | None:
+    """Condition: the cell of `src` says something that the profile `p` does not. None: the rule loses nothing."""
+    cell = source_value(sources, field, "src")
+    result = sql.Identifier("p", field.column)
+    match field.rule:
+        case Rule.FIRST | Rule.BLOCK:
+            lost = sql.SQL("{} IS DISTINCT FROM {}").format(said(field, cell), result)
+            known = sql.SQL("{} IS NOT NULL").format(said(field, cell))
+            if field.default is not None:
+                known = sql.SQL("{} <> {}").format(said(field, cell), sql.Literal(field.default))
+            return sql.SQL("({0} <> {1}) IS NOT FALSE AND {2} AND {3}").format(cell, result, known, lost)
+        case Rule.CONSENT | Rule.VERIFIED:
+            return sql.SQL("{} AND NOT {}").format(cell, result)
+    return None
+
+
+def misshapen(field: Field) -> sql.Composable | None:
+    """Condition: the cell is JSON that says something in another shape than the field's."""
+    if field.kind not in (Kind.OBJECT, Kind.LIST):
+        return None
+    return sql.SQL("jsonb_typeof({0}) <> {1} AND unification_json({0}) IS NOT NULL").format(
+        sql.Identifier("src", field.column), sql.Literal("object" if field.kind is Kind.OBJECT else "array")
+    )
+
+
+def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.Composed:
+    """The cells of `table` that lost: profile, user, field, path, rule, both values, and where the row is known the winner's.
+
+    A users row can lose only to the linked customers row, whose id is the profile's.
+    """
+    rows: list[sql.Composable] = []
+    conditions: list[sql.Composable] = []
+
+    def add(
+        field: str,
+        rule: str,
+        condition: sql.Composable,
+        other: sql.Composable,
+        winner: sql.Composable,
+        result: sql.Composable,
+    ) -> None:
+        conditions.append(sql.SQL("({})").format(condition))
+        rows.append(
+            sql.SQL("({}, '{{}}'::text[], {}, ({}), to_jsonb({}), to_jsonb({}), {})").format(
+                sql.Literal(field), sql.Literal(rule), condition, result, other, winner
+            )
+        )
+
+    unknown = sql.SQL("NULL")
+    for field in fields_of(table):
+        cell, result = source_value(sources, field, "src"), sql.Identifier("p", field.column)
+        if (condition := lost(sources, field)) is not None:
+            rule = "consent" if field.rule is Rule.VERIFIED else field.rule.value
+            winner = sql.SQL("p.id::text") if table is Table.USERS and field.rule is Rule.FIRST else unknown
+            add(field.column, rule, condition, cell, winner, result)
+        if (condition := misshapen(field)) is not None:
+            add(field.column, "shape", condition, cell, unknown, result)
+    if table is Table.CUSTOMERS:
+        add(
+            "users.active",
+            "login",
+            sql.SQL("src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active"),
+            sql.SQL("src.is_active"),
+            sql.SQL("login.id::text"),
+            sql.SQL("login.active"),
+        )
+    merged = [field for field in fields_of(table) if field.rule is Rule.MERGE]
+    conditions += [
+        sql.SQL("({0} <> {1} AND jsonb_typeof({0}) = 'object')").format(
+            sql.Identifier("src", field.column), sql.Identifier("p", field.column)
+        )
+        for field in merged
+    ]
+    paths = [
+        sql.SQL(
+            """
+        UNION ALL
+        SELECT {name}, l.path, 'merge', true, l.chosen, l.other, NULL
+        FROM unification_lost({cell}, {result}) AS l
+        WHERE jsonb_typeof({cell}) = 'object' AND {cell} <> {result}"""
+        ).format(
+            name=sql.Literal(field.column),
+            cell=sql.Identifier("src", field.column),
+            result=sql.Identifier("p", field.column),
+        )
+        for field in merged
+    ]
+    return sql.SQL(
+        """
+    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        {table} AS other_table, {key} AS other_row, x.winner
+    FROM {joined}
+    CROSS JOIN LATERAL (
+        SELECT * FROM (VALUES
+            {rows}
+        ) AS cells (field, path, rule, lost, chosen_value, other_value, winner){paths}
+    ) AS x
+    WHERE x.lost AND ({conditions}) AND {pages}"""
+    ).format(
+        table=sql.Literal(str(table)),
+        key=KEYS[table],
+        joined=JOINED[table].format(**{str(name): sources.table(name) for name in Table}),
+        rows=sql.SQL(",\n            ").join(rows),
+        paths=sql.SQL("").join(paths),
+        conditions=sql.SQL("\n        OR ").join(conditions),
+        pages=pages,
+    )
+
+
+# The other sources in the order of the rules: alias, rank, key, and how the rows of the person `l` are found.
+RIVALS: dict[Table, tuple[str, sql.SQL, sql.SQL]] = {
+    Table.CUSTOMERS: (
+        "c",
+        sql.SQL("SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"),
+        sql.SQL("legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"),
+    ),
+    Table.USERS: (
+        "u",
+        sql.SQL("SELECT 'users', u.id::text, 1, 0"),
+        sql.SQL("{users} AS u WHERE u.id = l.user_id"),
+    ),
+    Table.CUSTOMER_PROFILES: (
+        "cp",
+        sql.SQL("SELECT 'customer_profiles', a.key, 3, a.position"),
+        sql.SQL(
+            "legacy_attachments AS a JOIN {customer_profiles} AS cp ON cp.customer_id = a.key"
+            " WHERE a.user_id = l.user_id AND a.source = 'customer_profiles'"
+        ),
+    ),
+    Table.USER_PROFILES: (
+        "up",
+        sql.SQL("SELECT 'user_profiles', a.key, 3, a.position"),
+        sql.SQL(
+            "legacy_attachments AS a JOIN {user_profiles} AS up ON up.id = unification_uuid(a.key)"
+            " WHERE a.user_id = l.user_id AND a.source = 'user_profiles'"
+        ),
+    ),
+}
+
+
+def winner(sources: Sources, losing: Table) -> sql.Composable:
+    """Who won: the person's first row, in the order of the rules, that holds the chosen value of `l.field`.
+
+    A part of a JSON address won with the address that it stands in.
+    """
+    contested = {
+        field.column for field in fields_of(losing) if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
+    }
+    branches = []
+    for table, (alias, select, found) in RIVALS.items():
+        fields = [field for field in fields_of(table) if field.column in contested]
+        if not fields:
+            continue
+        cell = sql.SQL("CASE l.field {} END").format(
+            sql.SQL(" ").join(
+                sql.SQL("WHEN {} THEN to_jsonb({})").format(
+                    sql.Literal(field.column), source_value(sources, field, alias)
+                )
+                for field in fields
+            )
+        )
+        branches.append(
+            sql.SQL(
+                "{select} FROM {found} AND l.winner IS NULL AND l.field = ANY({fields})"
+                " AND {cell} #> l.path = l.chosen_value"
+            ).format(
+                select=select,
+                found=found.format(**{str(name): sources.table(name) for name in Table}),
+                fields=sql.Literal([field.column for field in fields]),
+                cell=cell,
+            )
+        )
+    return sql.SQL(
+        """
+    SELECT source, key FROM (
+        {}
+    ) AS rivals (source, key, rank, position)
+    ORDER BY rank, position LIMIT 1"""
+    ).format(sql.SQL("\n        UNION ALL ").join(branches))
+
+
+def insert_conflicts(sources: Sources, table: Table, pages: sql.Composable) -> sql.Composed:
+    """Record the losing cells of `table`; a cell that is recorded already stays as it is."""
+    return sql.SQL(
+        """
+INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
+    other_value, other_table, other_row)
+SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
+    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
+    coalesce(l.winner, w.key),
+    l.other_value, l.other_table, l.other_row
+FROM ({cells}
+) AS l
+LEFT JOIN LATERAL ({winner}
+) AS w ON true
+ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
+"""
+    ).format(
+        cells=losing_cells(sources, table, pages),
+        winner=winner(sources, table),
+    )
+
+
+# A guest who stays apart and each account with that address, the guests' new accounts included.
+SUGGEST_GUESTS = sql.SQL(
+    """
+INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
+SELECT guest.id, account.id, i.reason
+FROM legacy_identities AS i
+JOIN profiles AS guest ON guest.user_id = i.user_id
+JOIN {users} AS u ON unification_email(u.email) = unification_email(guest.contact_email)
+JOIN profiles AS account ON account.user_id = u.id
+WHERE i.reason IS NOT NULL
+ON CONFLICT (profile_id, other_profile_id) DO NOTHING
+"""
+)
+
+# Logins that differ only in case or white space: each with the first of them.
+SUGGEST_LOGINS = sql.SQL(
+    """
+INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
+SELECT other.id, first.id, 'same_login'
+FROM (
+    SELECT u.id, min(u.id::text) OVER (PARTITION BY e.email)::uuid AS first_id
+    FROM {users} AS u CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
+    WHERE e.email IN (
+        SELECT unification_email(email) FROM {users}
+        WHERE unification_email(email) <> '' GROUP BY 1 HAVING count(*) > 1)
+) AS same
+JOIN profiles AS other ON other.user_id = same.id
+JOIN profiles AS first ON first.user_id = same.first_id
+WHERE same.id <> same.first_id
+ON CONFLICT (profile_id, other_profile_id) DO NOTHING
+"""
+)
+
+
+def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """Record every losing cell, in ranges of each source, and every pair that may be one person."""
+    with phases.phase(connection, PHASE) as detail:
+        detail["rows"] = 0
+        for table in Table:
+            name = f"{PHASE}:{table}"
+
+            def work(cursor: CursorWrapper, pages: sql.Composable, table: Table = table) -> int:
+                cursor.execute(insert_conflicts(sources, table, pages))
+                return cursor.rowcount
+
+            phases.plan_ranges(connection, name, str(table))
+            detail["rows"] += phases.run_ranges(connection, name, work)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            detail["suggestions"] = 0
+            for statement in (SUGGEST_GUESTS, SUGGEST_LOGINS):
+                cursor.execute(statement.format(users=sources.table("users")))
+                detail["suggestions"] += cursor.rowcount
+            cursor.execute("ANALYZE field_conflicts")
+            cursor.execute("ANALYZE merge_suggestions")
+
+
+def forget(connection: BaseDatabaseWrapper) -> None:
+    """Delete what `record` wrote."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM merge_suggestions")
+        cursor.execute("DELETE FROM field_conflicts")
+        phases.forget(connection, PHASE, *(f"{PHASE}:{table}" for table in Table))

@@ -1,0 +1,236 @@
+"""The balance of cells: for each legacy table and column, how many cells say something and where each of them is.
+
+Independent of the copy: each source row is held against the profile that it went into, cell by cell.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from .consolidate import said, source_value
+from .field_map import ARCHIVED_COLUMNS, Field, Kind, Rule, Table, fields_of
+from .sources import Sources
+
+SAMPLES = 5
+
+
+@dataclass
+class Tally:
+    """Cells of one column that say something: in the profile, in a conflict, in the backup alone, or nowhere."""
+
+    table: str
+    column: str
+    rows: int
+    cells: int
+    carried: int = 0
+    superseded: int = 0
+    defaults: int = 0
+    archived: int = 0
+    traced: int = 0
+    unexplained: int = 0
+    samples: list[str] = field(default_factory=list)
+
+
+JOINED: dict[Table, sql.SQL] = {
+    Table.USERS: sql.SQL("{users} AS src LEFT JOIN profiles AS p ON p.user_id = src.id"),
+    Table.CUSTOMERS: sql.SQL(
+        "{customers} AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.id"
+        " LEFT JOIN profiles AS p ON p.user_id = i.user_id LEFT JOIN users AS login ON login.id = i.user_id"
+    ),
+    Table.CUSTOMER_PROFILES: sql.SQL(
+        "{customer_profiles} AS src LEFT JOIN legacy_attachments AS a"
+        " ON a.source = 'customer_profiles' AND a.key = src.customer_id::text"
+        " LEFT JOIN profiles AS p ON p.user_id = a.user_id"
+    ),
+    Table.USER_PROFILES: sql.SQL(
+        "{user_profiles} AS src LEFT JOIN legacy_attachments AS a"
+        " ON a.source = 'user_profiles' AND a.key = src.id::text"
+        " LEFT JOIN profiles AS p ON p.user_id = a.user_id"
+    ),
+}
+KEY = {
+    Table.USERS: sql.SQL("src.id::text"),
+    Table.CUSTOMERS: sql.SQL("src.id::text"),
+    Table.CUSTOMER_PROFILES: sql.SQL("src.customer_id::text"),
+    Table.USER_PROFILES: sql.SQL("src.id::text"),
+}
+# A row that was attached to nobody is in its backup alone; so are the cells that have no column to go to.
+ARCHIVED_ROW = {
+    Table.CUSTOMER_PROFILES: sql.SQL("(a.user_id IS NULL AND a.reason IS NOT NULL)"),
+    Table.USER_PROFILES: sql.SQL("(a.user_id IS NULL AND a.reason IS NOT NULL)"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Conditions on one source cell. `known`: says something; `carried`: the profile says it; `default`: may lose."""
+
+    column: str
+    conflict: str
+    known: sql.Composable
+    carried: sql.Composable
+    value: sql.Composable
+    default: sql.Composable = field(default_factory=lambda: sql.SQL("false"))
+
+
+def _cell(sources: Sources, table: Table, ruled: Field) -> Cell:
+    value = source_value(sources, ruled, "src")
+    result = sql.Identifier("p", ruled.column)
+    parts = {"value": value, "result": result, "said": said(ruled, value)}
+    known = sql.SQL("{said} IS NOT NULL").format(**parts)
+    default: sql.Composable = sql.SQL("false")
+    if ruled.kind in (Kind.OBJECT, Kind.LIST):
+        known = sql.SQL("unification_json({value}) IS NOT NULL").format(**parts)
+    match ruled.rule:
+        case Rule.FIRST | Rule.BLOCK:
+            carried = sql.SQL("{value} = {result}").format(**parts)
+            if ruled.default is not None:
+                default = sql.SQL("{value} = {default}").format(default=sql.Literal(ruled.default), **parts)
+        case Rule.SUM:
+            known = sql.SQL("{value} <> 0").format(**parts)
+            carried = sql.SQL("p.id IS NOT NULL")  # sums_conserved adds them up
+        case Rule.GREATEST:
+            carried = sql.SQL("{value} AT TIME ZONE 'UTC' <= {result}").format(**parts)
+        case Rule.LEAST:
+            carried = sql.SQL("{value} AT TIME ZONE 'UTC' >= {result}").format(**parts)
+        case Rule.MERGE:
+            carried = sql.SQL(
+                "jsonb_typeof({value}) = 'object' AND ({value} = {result} OR NOT EXISTS ("
+                "SELECT FROM unification_lost({value}, {result}) AS l WHERE NOT EXISTS ("
+                "SELECT FROM field_conflicts AS f WHERE f.profile_id = p.id AND f.field = {name}"
+                " AND f.path = unification_pointer(l.path) AND f.other_table = {table} AND f.other_row = {key}"
+                " AND f.other_value = l.other)))"
+            ).format(name=sql.Literal(ruled.column), table=sql.Literal(str(table)), key=KEY[table], **parts)
+        case Rule.UNION:
+            carried = sql.SQL(
+                "jsonb_typeof({value}) = 'array' AND ({value} = {result}"
+                " OR unification_union(ARRAY[{result}, {value}]) = {result})"
+            ).format(**parts)
+        case Rule.NOTES:
+            carried = sql.SQL("strpos({result}, {value}) > 0").format(**parts)
+        case Rule.CONSENT | Rule.VERIFIED:
+            known = value
+            carried = result
+    return Cell(ruled.column, ruled.column, known, carried, value, default)
+
+
+def cells_of(sources: Sources, table: Table) -> list[Cell]:
+    """Every column of `table` that has to be somewhere else afterwards."""
+    cells = [_cell(sources, table, field) for field in fields_of(table)]
+    if table is Table.CUSTOMERS:
+        cells += [
+            Cell("id", "", sql.SQL("true"), sql.SQL("p.id IS NOT NULL"), sql.SQL("src.id")),
+            Cell(
+                "user_id",
+                "",
+                sql.SQL("EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(sources.table("users")),
+                sql.SQL("p.user_id = src.user_id"),
+                sql.SQL("src.user_id"),
+            ),
+            Cell(
+                "email",
+                "",
+                sql.SQL("unification_text(src.email) IS NOT NULL"),
+                sql.SQL(
+                    "(src.email IN (login.email, p.contact_email)"
+                    " OR unification_email(src.email) = unification_email(login.email)) IS TRUE"
+                ),
+                sql.SQL("src.email"),
+            ),
+            Cell(
+                "is_active",
+                "users.active",
+                sql.SQL("src.is_active IS NOT NULL"),
+                sql.SQL("src.is_active = login.active"),
+                sql.SQL("src.is_active"),
+            ),
+        ]
+    if table is Table.CUSTOMER_PROFILES:
+        cells.append(
+            Cell("customer_id", "", sql.SQL("true"), sql.SQL("p.id IS NOT NULL"), sql.SQL("src.customer_id"))
+        )
+    for name in ARCHIVED_COLUMNS.get(table, ()):
+        column = sql.Identifier("src", name)
+        known = sql.SQL("{} IS NOT NULL" if name == "age_verified" else "unification_text({}) IS NOT NULL")
+        cells.append(Cell(name, "", known.format(column), sql.SQL("NULL::boolean"), column))
+    return cells
+
+
+def tally(connection: BaseDatabaseWrapper, cursor: CursorWrapper, sources: Sources) -> Iterator[Tally]:
+    """One line per column of each legacy table, read from the backups."""
+    backups = sources.backups()
+    for table in Table:
+        cells = cells_of(backups, table)
+        joined = JOINED[table].format(**{str(name): backups.table(name) for name in Table})
+        archived = ARCHIVED_ROW.get(table, sql.SQL("false"))
+        cursor.execute(
+            sql.SQL("SELECT count(*), {} FROM {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL(
+                        "count(*) FILTER (WHERE {known}), count(*) FILTER (WHERE {known} AND {carried} AND NOT {archived}),"
+                        " count(*) FILTER (WHERE {known} AND {archived}),"
+                        " count(*) FILTER (WHERE {known} AND ({carried}) IS NOT TRUE AND {default} AND NOT {archived})"
+                    ).format(known=cell.known, carried=cell.carried, archived=archived, default=cell.default)
+                    for cell in cells
+                ),
+                joined,
+            )
+        )
+        rows, *numbers = cursor.fetchone()
+        for cell, (known, carried, in_backup, defaults) in zip(cells, _by(4, numbers), strict=True):
+            line = Tally(str(table), cell.column, rows, known, carried, 0, defaults, in_backup)
+            if cell.column in ARCHIVED_COLUMNS.get(table, ()):
+                line.archived = known
+            elif known > carried + in_backup + defaults:
+                _explain(cursor, backups, table, cell, joined, archived, line)
+            yield line
+
+
+def _by(size: int, numbers: list[int]) -> Iterator[tuple[int, ...]]:
+    return zip(*[iter(numbers)] * size, strict=True)
+
+
+def _explain(
+    cursor: CursorWrapper,
+    sources: Sources,
+    table: Table,
+    cell: Cell,
+    joined: sql.Composable,
+    archived: sql.Composable,
+    line: Tally,
+) -> None:
+    """Look for the conflict that holds each cell which the profile does not say, or for the change that took it away."""
+    cursor.execute(
+        sql.SQL(
+            """
+            SELECT count(*) FILTER (WHERE held), count(*) FILTER (WHERE NOT held AND traced),
+                (array_agg(key ORDER BY key) FILTER (WHERE NOT held AND NOT traced))[1:{samples}]
+            FROM (
+                SELECT {key} AS key,
+                    EXISTS (SELECT FROM field_conflicts AS f WHERE f.profile_id = p.id AND f.field = {conflict}
+                        AND f.path = '' AND f.other_table = {table} AND f.other_row = {key}
+                        AND f.other_value = to_jsonb({value})) AS held,
+                    EXISTS (SELECT FROM profile_history AS h WHERE h.profile_id = p.id
+                        AND h.changes ? {conflict}) AS traced
+                FROM {joined}
+                WHERE {known} AND ({carried}) IS NOT TRUE AND NOT {default} AND NOT {archived}
+            ) AS missing"""
+        ).format(
+            samples=sql.Literal(SAMPLES),
+            key=KEY[table],
+            conflict=sql.Literal(cell.conflict),
+            table=sql.Literal(str(table)),
+            value=cell.value,
+            joined=joined,
+            known=cell.known,
+            carried=cell.carried,
+            default=cell.default,
+            archived=archived,
+        )
+    )
+    line.superseded, line.traced, keys = cursor.fetchone()
+    line.unexplained = line.cells - line.carried - line.archived - line.defaults - line.superseded - line.traced
+    line.samples = [f"{table} {key}: {cell.column}" for key in keys or []]

@@ -1,0 +1,389 @@
+"""One profile per user: the statement that the field map renders, and the copy that runs it range by range.
+
+A person's primary rows are joined directly. Only for the few with several rows are these brought together first, in the
+work tables `several_customers` and `several_attachments`, with one row per person.
+"""
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from . import bulk_load, phases
+from .field_map import (
+    ADDRESS_KEYS,
+    DEFAULT_COUNTRY,
+    FIELD_MAP,
+    Field,
+    Kind,
+    Rule,
+    Table,
+    fields_by,
+    fields_of,
+)
+from .sources import Sources
+
+PHASE = "consolidate"
+
+EMPTY = {Kind.OBJECT: sql.SQL("'{{}}'::jsonb").format(), Kind.LIST: sql.SQL("'[]'::jsonb")}
+BLOCK = fields_by(Rule.BLOCK)
+
+
+def column(alias: str, name: str) -> sql.Composable:
+    return sql.Identifier(alias, name)
+
+
+def said(field: Field, value: sql.Composable) -> sql.Composable:
+    """`value` where it says something, else NULL: blanks and JSON of the wrong shape say nothing."""
+    match field.kind:
+        case Kind.TEXT:
+            return sql.SQL("unification_text({})").format(value)
+        case Kind.ADDRESS:
+            return sql.SQL("unification_address({})").format(value)
+        case Kind.OBJECT | Kind.LIST:
+            shape = sql.Literal("object" if field.kind is Kind.OBJECT else "array")
+            return sql.SQL("CASE WHEN jsonb_typeof({0}) = {1} THEN unification_json({0}) END").format(value, shape)
+        case _:
+            return value
+
+
+def chosen(field: Field, value: sql.Composable) -> sql.Composable:
+    """`value` where it can win: it says something, and it is not the default that any other value beats."""
+    if field.default is None:
+        return said(field, value)
+    return sql.SQL("nullif({}, {})").format(said(field, value), sql.Literal(field.default))
+
+
+def source_value(sources: Sources, field: Field, alias: str) -> sql.Composable:
+    """The cell of `field` in a source row."""
+    return sources.address(alias) if field.kind is Kind.ADDRESS else column(alias, field.column)
+
+
+def _has_address(sources: Sources, alias: str) -> sql.Composable:
+    cells = (
+        sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias))) for field in BLOCK
+    )
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(cells))
+
+
+def _aggregate(field: Field, value: sql.Composable, order: sql.Composable) -> sql.Composable:
+    """The rule of `field` over several rows of one source, in `order`."""
+    parts = {"value": value, "order": order, "chosen": chosen(field, value)}
+    match field.rule:
+        case Rule.FIRST:
+            return sql.SQL("(array_agg({chosen} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))[1]").format(
+                **parts
+            )
+        case Rule.SUM:
+            return sql.SQL("coalesce(sum({value}), 0)").format(**parts)
+        case Rule.GREATEST:
+            return sql.SQL("max({value})").format(**parts)
+        case Rule.LEAST:
+            return sql.SQL("min({value})").format(**parts)
+        case Rule.MERGE:
+            return sql.SQL("unification_merge(array_agg({value} ORDER BY {order}))").format(**parts)
+        case Rule.UNION:
+            return sql.SQL("unification_union(array_agg({value} ORDER BY {order}))").format(**parts)
+        case Rule.CONSENT | Rule.VERIFIED:
+            return sql.SQL("bool_and({value} IS TRUE)").format(**parts)
+    raise NotImplementedError(f"{field.column}: the rule {field.rule} is not one over rows")
+
+
+def several_customers(sources: Sources) -> sql.Composable:
+    """One row per person with more than one customers row, with every customers field brought together."""
+    position = column("i", "position")
+    cells: list[sql.Composable] = [
+        sql.SQL("{} AS {}").format(
+            _aggregate(field, source_value(sources, field, "c"), position), sql.Identifier(field.column)
+        )
+        for field in fields_of(Table.CUSTOMERS)
+        if field.rule not in (Rule.BLOCK, Rule.NOTES)
+    ]
+    block = sql.SQL(", ").join(
+        sql.SQL("{}::text").format(said(field, source_value(sources, field, "c"))) for field in BLOCK
+    )
+    cells.append(
+        sql.SQL("(array_agg(ARRAY[{}] ORDER BY {}) FILTER (WHERE {}))[1:1] AS block").format(
+            block, position, _has_address(sources, "c")
+        )
+    )
+    cells += [
+        sql.SQL(
+            "(SELECT string_agg(note, E'\\n\\n' ORDER BY at) FROM ("
+            "SELECT note, min(at) AS at FROM unnest(array_agg(c.notes ORDER BY c.created_at, c.id)) "
+            "WITH ORDINALITY AS n (note, at) WHERE unification_text(note) IS NOT NULL GROUP BY note"
+            ") AS distinct_notes) AS {}"
+        ).format(sql.Identifier(field.column))
+        for field in fields_by(Rule.NOTES)
+    ]
+    return sql.SQL(
+        """
+    SELECT i.user_id,
+        {cells}
+    FROM legacy_identities AS i
+    JOIN {customers} AS c ON c.id = i.customer_id
+    WHERE i.user_id IN (SELECT user_id FROM legacy_identities WHERE position = 2)
+    GROUP BY i.user_id"""
+    ).format(cells=sql.SQL(",\n        ").join(cells), customers=sources.table("customers"))
+
+
+def several_attachments(sources: Sources) -> sql.Composable:
+    """One row per person with a user_profiles row or with several attached rows, newest first."""
+    cells = []
+    for field in FIELD_MAP:
+        tables = [table for table in field.sources if table in (Table.CUSTOMER_PROFILES, Table.USER_PROFILES)]
+        if not tables:
+            continue
+        if len(tables) == 2:
+            value: sql.Composable = sql.SQL(
+                "CASE a.source WHEN 'customer_profiles' THEN {} ELSE {} END"
+            ).format(column("cp", field.column), column("up", field.column))
+        else:
+            value = column("up", field.column)
+        order = sql.SQL("a.source, a.position" if field.rule is Rule.UNION else "a.position")
+        cells.append(
+            sql.SQL("{} AS {}").format(_aggregate(field, value, order), sql.Identifier(field.column))
+        )
+    return sql.SQL(
+        """
+    SELECT a.user_id,
+        {cells}
+    FROM legacy_attachments AS a
+    LEFT JOIN {customer_profiles} AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
+    LEFT JOIN {user_profiles} AS up ON a.source = 'user_profiles' AND up.id::text = a.key
+    WHERE a.user_id IN (
+        SELECT user_id FROM legacy_attachments WHERE position > 1 OR (source = 'user_profiles' AND position = 1))
+    GROUP BY a.user_id"""
+    ).format(
+        cells=sql.SQL(",\n        ").join(cells),
+        customer_profiles=sources.table("customer_profiles"),
+        user_profiles=sources.table("user_profiles"),
+    )
+
+
+def _list(value: sql.Composable) -> sql.Composable:
+    """One list with each entry once; the inner query runs only where there are entries to compare."""
+    return sql.SQL(
+        "CASE WHEN jsonb_typeof({0}) IS DISTINCT FROM 'array' THEN '[]'::jsonb"
+        " WHEN jsonb_array_length({0}) < 2 THEN {0}"
+        " ELSE unification_union(ARRAY[{0}]) END"
+    ).format(value)
+
+
+def _several(name: str, many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
+    """A person's value: from the work table `many` where the person is in it, else from the one row."""
+    return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(
+        sql.Identifier(many), one, several
+    )
+
+
+def expression(sources: Sources, field: Field) -> sql.Composable:
+    """The value of `field` for one person, over the aliases of `profile_rows`."""
+    name = field.column
+    customers, users = Table.CUSTOMERS in field.sources, Table.USERS in field.sources
+    attached = Table.USER_PROFILES in field.sources
+    c, u = source_value(sources, field, "c"), column("u", name)
+    sc, sa = column("sc", name), column("sa", name)
+    match field.rule:
+        case Rule.FIRST:
+            asked: list[sql.Composable] = []
+            if customers and users:
+                asked.append(sql.SQL("CASE WHEN i.\"case\" = 'linked' THEN {} END").format(chosen(field, c)))
+            if users:
+                asked.append(chosen(field, u))
+            if customers:
+                asked += [sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)]
+            if attached:
+                asked.append(sa)
+            if field.default is not None:
+                asked.append(sql.Literal(field.default))
+            return sql.SQL("coalesce({})").format(sql.SQL(", ").join(asked))
+        case Rule.BLOCK:
+            return _block_cell(sources, field)
+        case Rule.SUM if customers:
+            return _several(name, "sc", sc, sql.SQL("coalesce({}, 0)").format(c))
+        case Rule.SUM:
+            return _several(name, "sa", sa, sql.SQL("coalesce({}, 0)").format(column("cp", name)))
+        case Rule.GREATEST | Rule.LEAST:
+            times = [_several(name, "sc", sc, c)]
+            if users:
+                times.append(u)
+            if attached:
+                times.append(_several(name, "sa", sa, column("cp", name)))
+            return sql.SQL("{}({}) AT TIME ZONE 'UTC'").format(
+                sql.SQL(field.rule.value), sql.SQL(", ").join(times)
+            )
+        case Rule.MERGE:
+            one = sql.SQL("CASE WHEN jsonb_typeof({0}) = 'object' THEN {0} ELSE '{{}}'::jsonb END")
+            return _several(name, "sa", sa, one.format(column("cp", name)))
+        case Rule.UNION if customers:
+            return _several(name, "sc", sc, _list(c))
+        case Rule.UNION if Table.CUSTOMER_PROFILES in field.sources:
+            return _several(name, "sa", sa, _list(column("cp", name)))
+        case Rule.UNION:
+            return sql.SQL("coalesce({}, '[]'::jsonb)").format(sa)
+        case Rule.NOTES:
+            return _several(name, "sc", sc, said(field, c))
+        case Rule.CONSENT:
+            copies = [_several(name, "sc", sc, sql.SQL("c.id IS NULL OR {} IS TRUE").format(c))]
+            if users:
+                copies.append(
+                    sql.SQL("(i.\"case\" IN ('new_user', 'separate') IS TRUE OR {} IS TRUE)").format(u)
+                )
+            else:
+                copies.append(sql.SQL("c.id IS NOT NULL"))
+            return sql.SQL("({})").format(
+                sql.SQL(" AND ").join(sql.SQL("({})").format(copy) for copy in copies)
+            )
+        case Rule.VERIFIED:
+            guests = _several(name, "sc", sc, sql.SQL("{} IS TRUE").format(c))
+            return sql.SQL(
+                "CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE"
+                " WHEN i.\"case\" = 'linked' THEN {} IS TRUE ELSE {} END"
+            ).format(c, guests)
+    raise NotImplementedError(field.rule)
+
+
+def _block_cell(sources: Sources, field: Field) -> sql.Composable:
+    """A cell of the chosen address; blank ones are filled from the parts of a JSON address."""
+    places = {part.column: place for place, part in enumerate(BLOCK, start=1)}
+
+    def cell(part: Field) -> sql.Composable:
+        return sql.SQL("CASE WHEN sc.block IS NULL THEN {} ELSE sc.block[1][{}] END").format(
+            said(part, source_value(sources, part, "c")), sql.Literal(places[part.column])
+        )
+
+    own = cell(field)
+    if field.kind is Kind.ADDRESS:
+        return own
+    address = cell(BLOCK[0])
+    part = sql.SQL(
+        "CASE WHEN strpos({0}, '{{') > 0 THEN unification_part(unification_object({0}), {1}, {2}) END"
+    ).format(address, sql.Literal(ADDRESS_KEYS[field.column]), sql.Literal(field.width))
+    if field.default is None:
+        return sql.SQL("coalesce({}, {})").format(own, part)
+    return sql.SQL("CASE WHEN c.id IS NULL THEN {0} ELSE coalesce(nullif({1}, {0}), {2}, {1}) END").format(
+        sql.Literal(DEFAULT_COUNTRY), own, part
+    )
+
+
+# Where to write, when it is not the login: a separate guest's address as it was, or a linked row's other address.
+CONTACT_EMAIL = sql.SQL(
+    """CASE
+            WHEN i."case" = 'separate' THEN c.email
+            WHEN i."case" = 'linked' AND c.email <> u.email AND unification_text(c.email) IS NOT NULL
+                AND unification_email(c.email) <> unification_email(u.email) THEN c.email
+        END"""
+)
+
+
+def profile_rows(
+    sources: Sources,
+    people: sql.Composable,
+    where: sql.Composable,
+    several: tuple[sql.Composable, sql.Composable],
+    new_id: sql.Composable = sql.SQL("gen_random_uuid()"),
+) -> sql.Composed:
+    """SELECT of whole profiles. `people` gives src.id, a user each, and `u`, its legacy row; `several` are the work tables."""
+    cells = [
+        sql.SQL("{} AS {}").format(expression(sources, field), sql.Identifier(field.column))
+        for field in FIELD_MAP
+    ]
+    return sql.SQL(
+        """
+    SELECT
+        coalesce(c.id, {new_id}) AS id,
+        src.id AS user_id,
+        {contact_email} AS contact_email,
+        {cells}
+    FROM {people}
+    LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
+    LEFT JOIN {customers} AS c ON c.id = i.customer_id
+    LEFT JOIN legacy_attachments AS a
+        ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
+    LEFT JOIN {customer_profiles} AS cp ON cp.customer_id = a.key
+    LEFT JOIN {several_customers} AS sc ON sc.user_id = src.id
+    LEFT JOIN {several_attachments} AS sa ON sa.user_id = src.id
+    WHERE {where}"""
+    ).format(
+        new_id=new_id,
+        contact_email=CONTACT_EMAIL,
+        cells=sql.SQL(",\n        ").join(cells),
+        people=people,
+        customers=sources.table("customers"),
+        customer_profiles=sources.table("customer_profiles"),
+        several_customers=several[0],
+        several_attachments=several[1],
+        where=where,
+    )
+
+
+LIVE_USERS = sql.SQL("users AS src CROSS JOIN LATERAL (SELECT src.*) AS u")  # one scan under both names
+WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_attachments"))
+
+
+def insert_profiles(sources: Sources, where: sql.Composable) -> sql.Composed:
+    """The copy of the users that `where` selects, from the live tables."""
+    columns = sql.SQL(", ").join(
+        sql.Identifier(name)
+        for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
+    )
+    return sql.SQL("INSERT INTO profiles ({columns}){rows}").format(
+        columns=columns, rows=profile_rows(sources, LIVE_USERS, where, WORK_TABLES)
+    )
+
+
+def make_work_tables(cursor: CursorWrapper, sources: Sources) -> None:
+    """Fill the session's work tables anew: they live in this connection, so a crash cannot leave half of them."""
+    for name, query in zip(WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True):
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
+        cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
+        cursor.execute(sql.SQL("ANALYZE {}").format(name))
+
+
+# A user whose row moved to a later page while the copy ran was read twice, or not at all.
+DELETE_TWICE_COPIED = """
+DELETE FROM profiles USING (
+    SELECT user_id, (array_agg(ctid ORDER BY ctid))[1] AS kept FROM profiles GROUP BY user_id HAVING count(*) > 1
+) AS twice
+WHERE profiles.user_id = twice.user_id AND profiles.ctid <> twice.kept
+"""
+NOT_COPIED = sql.SQL("NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = src.id)")
+
+ALIASES = """
+INSERT INTO profile_aliases (id, profile_id)
+SELECT i.customer_id, p.id
+FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id
+WHERE i.position > 1
+ON CONFLICT (id) DO NOTHING
+"""
+
+
+def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """Copy every person into `profiles`: ranges without indexes, then what moved, then the indexes and keys."""
+    with phases.phase(connection, PHASE) as detail:
+        bulk_load.set_aside(connection, PHASE, "profiles")
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            make_work_tables(cursor, sources)
+
+        def copy(cursor: CursorWrapper, pages: sql.Composable) -> int:
+            cursor.execute(insert_profiles(sources, pages))
+            return cursor.rowcount
+
+        phases.plan_ranges(connection, PHASE, "users")
+        detail["rows"] = phases.run_ranges(connection, PHASE, copy)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            cursor.execute(DELETE_TWICE_COPIED)
+            detail["rows"] -= cursor.rowcount
+            cursor.execute(insert_profiles(sources, NOT_COPIED))
+            detail["rows"] += cursor.rowcount
+        bulk_load.put_back(connection, PHASE, "profiles")
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            cursor.execute(ALIASES)
+            detail["aliases"] = cursor.rowcount
+            cursor.execute("DROP TABLE several_customers, several_attachments")
+            cursor.execute("ANALYZE profiles")
+            cursor.execute("ANALYZE profile_aliases")

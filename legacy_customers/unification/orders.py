@@ -1,0 +1,126 @@
+"""Orders point at users: where an order names only a customer, it gets that customer's user."""
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from . import phases
+from .sources import Sources
+
+PHASE = "orders"
+
+# A repointing is no change of the order: whatever trigger dates updates, this one, last by its name, takes it back.
+KEEP_DATE = """
+CREATE OR REPLACE FUNCTION unification_keep_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.updated_at := OLD.updated_at;
+    RETURN NEW;
+END
+$$;
+DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
+CREATE TRIGGER zz_unification_keep_updated_at BEFORE UPDATE ON orders FOR EACH ROW
+    WHEN (current_setting('unification.repointing', true) = 'on') EXECUTE FUNCTION unification_keep_updated_at();
+"""
+STOP_KEEPING = """
+DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
+DROP FUNCTION IF EXISTS unification_keep_updated_at();
+"""
+REPOINTING = "SELECT set_config('unification.repointing', 'on', true)"
+
+# An order without a user gets its customer's; a user_id that names nobody counts as none.
+REPOINT = sql.SQL(
+    """
+UPDATE orders AS src SET user_id = i.user_id
+FROM legacy_identities AS i
+WHERE i.customer_id = src.customer_id AND src.user_id IS NULL AND {pages}
+"""
+)
+DANGLING = """
+UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
+WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id)
+"""
+
+# Both named, and they disagree: the order's own user stands.
+DISAGREEING = sql.SQL(
+    """
+INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row,
+    other_value, other_table, other_row)
+SELECT p.id, 'orders.user_id', 'order', to_jsonb(o.user_id), 'orders', o.id::text,
+    to_jsonb(i.user_id), 'customers', o.id::text
+FROM {orders} AS o
+JOIN legacy_identities AS i ON i.customer_id = o.customer_id
+JOIN profiles AS p ON p.user_id = o.user_id
+WHERE o.user_id <> i.user_id
+ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
+"""
+)
+
+HAS_FOREIGN_KEY = """
+SELECT EXISTS (
+    SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+    WHERE c.conrelid = 'orders'::regclass AND c.confrelid = 'users'::regclass AND c.contype = 'f'
+        AND cardinality(c.conkey) = 1 AND a.attname = 'user_id')
+"""
+ADD_FOREIGN_KEY = """
+ALTER TABLE orders ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
+DEFERRABLE INITIALLY DEFERRED NOT VALID
+"""
+VALIDATE = "ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey"
+
+
+def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """Give every order its user, in ranges; finished when no order with a customer is left without one."""
+    with phases.phase(connection, PHASE) as detail:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(KEEP_DATE)
+
+        def work(cursor: CursorWrapper, pages: sql.Composable) -> int:
+            cursor.execute(REPOINTING)
+            cursor.execute(REPOINT.format(pages=pages))
+            return cursor.rowcount
+
+        phases.plan_ranges(connection, PHASE, "orders")
+        detail["rows"] = phases.run_ranges(connection, PHASE, work)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            cursor.execute(REPOINTING)
+            # An update moves its row to a later page, which another range may have read already.
+            cursor.execute(REPOINT.format(pages=sql.SQL("true")))
+            detail["rows"] += cursor.rowcount
+            cursor.execute(HAS_FOREIGN_KEY)
+            guarded = cursor.fetchone()[0]
+            if not guarded:
+                cursor.execute(DANGLING)
+                detail["dangling"] = cursor.rowcount
+            cursor.execute(DISAGREEING.format(orders=sources.table("orders")))
+            detail["disagreeing"] = cursor.rowcount
+        if not guarded:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.execute(ADD_FOREIGN_KEY)
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.execute(VALIDATE)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(STOP_KEEPING)
+
+
+# The user_id that an order had comes back where it is still the one that the repointing gave it.
+POINT_BACK = """
+UPDATE orders AS o SET user_id = b.user_id
+FROM backup_orders AS b LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id
+WHERE b.id = o.id AND o.user_id IS DISTINCT FROM b.user_id AND o.user_id IS NOT DISTINCT FROM i.user_id
+    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id)
+"""
+
+
+def point_back(connection: BaseDatabaseWrapper) -> None:
+    """Take the repointing back, keeping every order made or moved since."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
+        cursor.execute(KEEP_DATE)
+        cursor.execute(REPOINTING)
+        cursor.execute(POINT_BACK)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(STOP_KEEPING)
+        phases.forget(connection, PHASE)

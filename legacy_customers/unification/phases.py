@@ -1,0 +1,165 @@
+"""Book-keeping of the steps: what has run, which ranges are committed, and how progress is told."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+
+def tell(line: str) -> None:
+    """One line of progress for the operator. Silent where nobody asked for any (see `progress`)."""
+    if _listening:
+        sys.stdout.write(f"    {line}\n")
+        sys.stdout.flush()
+
+
+_listening = False
+
+
+@contextmanager
+def progress(listening: bool) -> Iterator[None]:
+    """Let the steps tell their progress on the terminal while `listening`."""
+    global _listening
+    before, _listening = _listening, listening
+    try:
+        yield
+    finally:
+        _listening = before
+
+
+def listen(listening: bool) -> None:
+    """The same without an end, for the signals of `migrate`, which has no place for a context."""
+    global _listening
+    _listening = listening
+
+
+def tune(cursor: CursorWrapper) -> None:
+    """Give this transaction the memory that its sorts and hash joins want; compiling its plans does not pay."""
+    cursor.execute(
+        "SELECT set_config('work_mem', %s, true), set_config('maintenance_work_mem', %s, true),"
+        " set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)",
+        [settings.UNIFICATION_WORK_MEM, settings.UNIFICATION_WORK_MEM],
+    )
+
+
+@contextmanager
+def phase(connection: BaseDatabaseWrapper, name: str) -> Iterator[dict[str, Any]]:
+    """Record a step; gives its detail, which is saved with the end. A step that failed has no end and runs again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO unification_phases (name, started_at) VALUES (%s, clock_timestamp())"
+            " ON CONFLICT (name) DO UPDATE SET finished_at = NULL",
+            [name],
+        )
+    detail = detail_of(connection, name)
+    started = time.monotonic()
+    yield detail
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE unification_phases SET finished_at = clock_timestamp(), rows = %s, detail = %s WHERE name = %s",
+            [detail.get("rows", 0), Jsonb(detail), name],
+        )
+    tell(f"{name}: {detail.get('rows', 0):,} rows in {time.monotonic() - started:.1f} s")
+
+
+def detail_of(connection: BaseDatabaseWrapper, name: str) -> dict[str, Any]:
+    """What the step `name` noted; empty where it has not run."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT detail::text FROM unification_phases WHERE name = %s", [name])
+        found = cursor.fetchone()
+    return json.loads(found[0]) if found else {}
+
+
+def note(connection: BaseDatabaseWrapper, name: str, **detail: Any) -> None:
+    """Add to the detail of step `name` at once, within the running transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO unification_phases (name, detail) VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET detail = unification_phases.detail || EXCLUDED.detail",
+            [name, Jsonb(detail)],
+        )
+
+
+def forget(connection: BaseDatabaseWrapper, *names: str) -> None:
+    """Undo the book-keeping of steps that have been taken back."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM unification_ranges WHERE phase = ANY(%s)", [list(names)])
+        cursor.execute("DELETE FROM unification_phases WHERE name = ANY(%s)", [list(names)])
+
+
+def plan_ranges(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
+    """Cut `table` into stretches of pages holding about UNIFICATION_RANGE_ROWS rows each; a re-run keeps the first plan.
+
+    The last stretch has no end, so that rows added meanwhile belong to it.
+    """
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM unification_ranges WHERE phase = %s)", [name])
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute(
+            sql.SQL(
+                "SELECT pg_relation_size({0}) / current_setting('block_size')::int, (SELECT count(*) FROM {1})"
+            ).format(sql.Literal(f'"{table}"'), sql.Identifier(table))
+        )
+        pages, rows = cursor.fetchone()
+        step = max(1, pages * settings.UNIFICATION_RANGE_ROWS // max(rows, 1))
+        starts = list(range(0, max(pages, 1), step))
+        cursor.executemany(
+            "INSERT INTO unification_ranges (phase, first_page, last_page) VALUES (%s, %s, %s)",
+            [(name, first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)],
+        )
+
+
+def run_ranges(
+    connection: BaseDatabaseWrapper,
+    name: str,
+    work: Callable[[CursorWrapper, sql.Composable], int],
+) -> int:
+    """Do every open range of step `name`, one commit each; `work` gets the range as a condition on `src.ctid`.
+
+    Several connections may run this at once: each takes a range that no other holds. Gives the rows of all ranges.
+    """
+    started, done = time.monotonic(), 0
+    while True:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, first_page, last_page FROM unification_ranges"
+                " WHERE phase = %s AND finished_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+                [name],
+            )
+            if (found := cursor.fetchone()) is None:
+                break
+            range_id, first, last = found
+            tune(cursor)
+            rows = work(cursor, _pages(first, last))
+            cursor.execute(
+                "UPDATE unification_ranges SET finished_at = clock_timestamp(), rows = %s WHERE id = %s",
+                [rows, range_id],
+            )
+            cursor.execute(
+                "SELECT count(*), count(finished_at) FROM unification_ranges WHERE phase = %s", [name]
+            )
+            total, finished = cursor.fetchone()
+        done += rows
+        elapsed = max(time.monotonic() - started, 0.001)
+        left = elapsed / finished * (total - finished)
+        tell(f"{name}: range {finished} of {total}, {done / elapsed:,.0f} rows/s, {left:.0f} s left")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name])
+        return int(cursor.fetchone()[0])
+
+
+def _pages(first: int, last: int | None) -> sql.Composable:
+    start = sql.SQL("src.ctid >= {}::tid").format(sql.Literal(f"({first},0)"))
+    if last is None:
+        return start
+    return sql.SQL("{} AND src.ctid < {}::tid").format(start, sql.Literal(f"({last},0)"))

@@ -1,0 +1,5 @@
+"""The landing page."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
