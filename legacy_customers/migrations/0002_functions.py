@@ -19,6 +19,11 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0001_initial'), ('accounts', '0001_initial'), ('profiles', '0002_history'), ('orders', '0001_initial')]
+    dependencies = [
+        ("legacy_customers", "0001_initial"),
+        ("accounts", "0001_initial"),
+        ("profiles", "0002_history"),
+        ("orders", "0001_initial"),
+    ]
 
     operations = [migrations.RunPython(forwards, backwards)]

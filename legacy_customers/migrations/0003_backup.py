@@ -26,6 +26,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0002_functions')]
+    dependencies = [("legacy_customers", "0002_functions")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -24,6 +24,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0003_backup')]
+    dependencies = [("legacy_customers", "0003_backup")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -25,6 +25,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0004_old_trigger')]
+    dependencies = [("legacy_customers", "0004_old_trigger")]
 
     operations = [migrations.RunPython(forwards, backwards)]

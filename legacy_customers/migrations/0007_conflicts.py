@@ -24,6 +24,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0006_profiles')]
+    dependencies = [("legacy_customers", "0006_profiles")]
 
     operations = [migrations.RunPython(forwards, backwards)]

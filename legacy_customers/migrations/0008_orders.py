@@ -25,6 +25,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0007_conflicts')]
+    dependencies = [("legacy_customers", "0007_conflicts")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -21,6 +21,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [('legacy_customers', '0008_orders')]
+    dependencies = [("legacy_customers", "0008_orders")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -57,7 +57,7 @@ $$;
 
 -- The object that a text spells; NULL where it is broken JSON or something else.
 CREATE OR REPLACE FUNCTION unification_object(value text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL RESTRICTED AS $$
 DECLARE
     parsed jsonb;
 BEGIN
@@ -93,6 +93,19 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         ) WITH ORDINALITY AS e (entry, entry_at)
         GROUP BY entry
     ) AS entries
+$$;
+
+-- A list with each entry once. What is no list is empty; up to three entries, the usual case, are compared in place.
+CREATE OR REPLACE FUNCTION unification_list(value jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(value) IS DISTINCT FROM 'array' THEN '[]'::jsonb
+        WHEN jsonb_array_length(value) < 2 THEN value
+        WHEN jsonb_array_length(value) = 2 AND value -> 0 <> value -> 1 THEN value
+        WHEN jsonb_array_length(value) = 3 AND value -> 0 <> value -> 1 AND value -> 0 <> value -> 2
+            AND value -> 1 <> value -> 2 THEN value
+        ELSE unification_union(ARRAY[value])
+    END
 $$;
 
 -- Two objects as one: `newer` wins key by key, at any depth (below 64 whole), but a blank never wins.

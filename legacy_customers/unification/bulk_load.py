@@ -36,7 +36,9 @@ def set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
         for kind, owner, name, _, _ in found:
             if kind == "constraint":
                 cursor.execute(
-                    sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
+                    sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
+                        _relation(owner), sql.Identifier(name)
+                    )
                 )
             else:
                 cursor.execute(sql.SQL("DROP INDEX {}").format(_relation(name)))
@@ -67,10 +69,12 @@ def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(
-                sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
+                sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
+                    _relation(owner), sql.Identifier(name)
+                )
             )
 
 
 def _relation(name: str) -> sql.Composable:
     """A relation's name as regclass writes it: quoted and qualified where it must be."""
-    return sql.SQL(name)  # type: ignore[arg-type]  # PostgreSQL quoted it
+    return sql.SQL(name)  # PostgreSQL quoted it

@@ -1,11 +1,11 @@
 """Every value that lost is kept: a field_conflict per losing cell, and a suggestion per pair that may be one person."""
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import phases
+from . import bulk_load, phases
 from .consolidate import said, source_value
 from .field_map import Field, Kind, Rule, Table, fields_of
 from .sources import Sources
@@ -156,13 +156,21 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
 RIVALS: dict[Table, tuple[str, sql.SQL, sql.SQL]] = {
     Table.CUSTOMERS: (
         "c",
-        sql.SQL("SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"),
-        sql.SQL("legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"),
+        sql.SQL(
+            "SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"
+        ),
+        sql.SQL(
+            "legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"
+        ),
     ),
     Table.USERS: (
         "u",
         sql.SQL("SELECT 'users', u.id::text, 1, 0"),
-        sql.SQL("{users} AS u WHERE u.id = l.user_id"),
+        # An account that was made for a guest says nothing of its own.
+        sql.SQL(
+            "{users} AS u WHERE u.id = l.user_id AND NOT EXISTS (SELECT FROM legacy_identities AS made"
+            " WHERE made.user_id = u.id AND made.\"case\" IN ('new_user', 'separate'))"
+        ),
     ),
     Table.CUSTOMER_PROFILES: (
         "cp",
@@ -189,7 +197,9 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
     A part of a JSON address won with the address that it stands in.
     """
     contested = {
-        field.column for field in fields_of(losing) if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
+        field.column
+        for field in fields_of(losing)
+        if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
     }
     branches = []
     for table, (alias, select, found) in RIVALS.items():
@@ -225,7 +235,7 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
 
 
 def insert_conflicts(sources: Sources, table: Table, pages: sql.Composable) -> sql.Composed:
-    """Record the losing cells of `table`; a cell that is recorded already stays as it is."""
+    """Record the losing cells of `table` in the range `pages`."""
     return sql.SQL(
         """
 INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
@@ -238,7 +248,6 @@ FROM ({cells}
 ) AS l
 LEFT JOIN LATERAL ({winner}
 ) AS w ON true
-ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
 """
     ).format(
         cells=losing_cells(sources, table, pages),
@@ -280,10 +289,22 @@ ON CONFLICT (profile_id, other_profile_id) DO NOTHING
 )
 
 
+# A row that moved to a later page while its table was read may have been read twice.
+DELETE_TWICE_RECORDED = """
+DELETE FROM field_conflicts USING (
+    SELECT profile_id, field, path, other_table, other_row, min(id) AS kept FROM field_conflicts
+    GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1
+) AS twice
+WHERE (field_conflicts.profile_id, field_conflicts.field, field_conflicts.path, field_conflicts.other_table,
+    field_conflicts.other_row) = (twice.profile_id, twice.field, twice.path, twice.other_table, twice.other_row)
+    AND field_conflicts.id <> twice.kept
+"""
+
+
 def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Record every losing cell, in ranges of each source, and every pair that may be one person."""
     with phases.phase(connection, PHASE) as detail:
-        detail["rows"] = 0
+        bulk_load.set_aside(connection, PHASE, "field_conflicts")
         for table in Table:
             name = f"{PHASE}:{table}"
 
@@ -292,13 +313,21 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 return cursor.rowcount
 
             phases.plan_ranges(connection, name, str(table))
-            detail["rows"] += phases.run_ranges(connection, name, work)
+            phases.run_ranges(connection, name, work)
+        try:
+            bulk_load.put_back(connection, PHASE, "field_conflicts")
+        except IntegrityError:
+            with connection.cursor() as cursor:
+                cursor.execute(DELETE_TWICE_RECORDED)
+            bulk_load.put_back(connection, PHASE, "field_conflicts")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             detail["suggestions"] = 0
             for statement in (SUGGEST_GUESTS, SUGGEST_LOGINS):
                 cursor.execute(statement.format(users=sources.table("users")))
                 detail["suggestions"] += cursor.rowcount
+            cursor.execute("SELECT count(*) FROM field_conflicts")
+            detail["rows"] = cursor.fetchone()[0]
             cursor.execute("ANALYZE field_conflicts")
             cursor.execute("ANALYZE merge_suggestions")
 

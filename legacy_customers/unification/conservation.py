@@ -79,8 +79,9 @@ class Cell:
 def _cell(sources: Sources, table: Table, ruled: Field) -> Cell:
     value = source_value(sources, ruled, "src")
     result = sql.Identifier("p", ruled.column)
-    parts = {"value": value, "result": result, "said": said(ruled, value)}
-    known = sql.SQL("{said} IS NOT NULL").format(**parts)
+    parts: dict[str, sql.Composable] = {"value": value, "result": result, "said": said(ruled, value)}
+    known: sql.Composable = sql.SQL("{said} IS NOT NULL").format(**parts)
+    carried: sql.Composable
     default: sql.Composable = sql.SQL("false")
     if ruled.kind in (Kind.OBJECT, Kind.LIST):
         known = sql.SQL("unification_json({value}) IS NOT NULL").format(**parts)
@@ -126,7 +127,9 @@ def cells_of(sources: Sources, table: Table) -> list[Cell]:
             Cell(
                 "user_id",
                 "",
-                sql.SQL("EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(sources.table("users")),
+                sql.SQL("EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(
+                    sources.table("users")
+                ),
                 sql.SQL("p.user_id = src.user_id"),
                 sql.SQL("src.user_id"),
             ),
@@ -232,5 +235,7 @@ def _explain(
         )
     )
     line.superseded, line.traced, keys = cursor.fetchone()
-    line.unexplained = line.cells - line.carried - line.archived - line.defaults - line.superseded - line.traced
+    line.unexplained = (
+        line.cells - line.carried - line.archived - line.defaults - line.superseded - line.traced
+    )
     line.samples = [f"{table} {key}: {cell.column}" for key in keys or []]

@@ -4,7 +4,7 @@ A person's primary rows are joined directly. Only for the few with several rows 
 work tables `several_customers` and `several_attachments`, with one row per person.
 """
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -42,7 +42,9 @@ def said(field: Field, value: sql.Composable) -> sql.Composable:
             return sql.SQL("unification_address({})").format(value)
         case Kind.OBJECT | Kind.LIST:
             shape = sql.Literal("object" if field.kind is Kind.OBJECT else "array")
-            return sql.SQL("CASE WHEN jsonb_typeof({0}) = {1} THEN unification_json({0}) END").format(value, shape)
+            return sql.SQL("CASE WHEN jsonb_typeof({0}) = {1} THEN unification_json({0}) END").format(
+                value, shape
+            )
         case _:
             return value
 
@@ -61,7 +63,8 @@ def source_value(sources: Sources, field: Field, alias: str) -> sql.Composable:
 
 def _has_address(sources: Sources, alias: str) -> sql.Composable:
     cells = (
-        sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias))) for field in BLOCK
+        sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias)))
+        for field in BLOCK
     )
     return sql.SQL("({})").format(sql.SQL(" OR ").join(cells))
 
@@ -71,9 +74,9 @@ def _aggregate(field: Field, value: sql.Composable, order: sql.Composable) -> sq
     parts = {"value": value, "order": order, "chosen": chosen(field, value)}
     match field.rule:
         case Rule.FIRST:
-            return sql.SQL("(array_agg({chosen} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))[1]").format(
-                **parts
-            )
+            return sql.SQL(
+                "(array_agg({chosen} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))[1]"
+            ).format(**parts)
         case Rule.SUM:
             return sql.SQL("coalesce(sum({value}), 0)").format(**parts)
         case Rule.GREATEST:
@@ -81,12 +84,27 @@ def _aggregate(field: Field, value: sql.Composable, order: sql.Composable) -> sq
         case Rule.LEAST:
             return sql.SQL("min({value})").format(**parts)
         case Rule.MERGE:
-            return sql.SQL("unification_merge(array_agg({value} ORDER BY {order}))").format(**parts)
+            return _one_or_more(field, "{rows}[1]", "unification_merge({rows})", parts)
         case Rule.UNION:
-            return sql.SQL("unification_union(array_agg({value} ORDER BY {order}))").format(**parts)
+            return _one_or_more(field, "unification_list({rows}[1])", "unification_union({rows})", parts)
         case Rule.CONSENT | Rule.VERIFIED:
             return sql.SQL("bool_and({value} IS TRUE)").format(**parts)
     raise NotImplementedError(f"{field.column}: the rule {field.rule} is not one over rows")
+
+
+def _one_or_more(field: Field, one: str, more: str, parts: dict[str, sql.Composable]) -> sql.Composable:
+    """JSON of several rows: most persons have it in one of them, and are spared the function over many."""
+    rows = sql.SQL("(array_agg({value} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))").format(
+        **parts
+    )
+    return sql.SQL(
+        "CASE coalesce(cardinality({rows}), 0) WHEN 0 THEN {empty} WHEN 1 THEN {one} ELSE {more} END"
+    ).format(
+        rows=rows,
+        empty=EMPTY[field.kind],
+        one=sql.SQL(one).format(rows=rows),
+        more=sql.SQL(more).format(rows=rows),
+    )
 
 
 def several_customers(sources: Sources) -> sql.Composable:
@@ -162,12 +180,7 @@ def several_attachments(sources: Sources) -> sql.Composable:
 
 
 def _list(value: sql.Composable) -> sql.Composable:
-    """One list with each entry once; the inner query runs only where there are entries to compare."""
-    return sql.SQL(
-        "CASE WHEN jsonb_typeof({0}) IS DISTINCT FROM 'array' THEN '[]'::jsonb"
-        " WHEN jsonb_array_length({0}) < 2 THEN {0}"
-        " ELSE unification_union(ARRAY[{0}]) END"
-    ).format(value)
+    return sql.SQL("unification_list({})").format(value)
 
 
 def _several(name: str, many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
@@ -192,7 +205,9 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
             if users:
                 asked.append(chosen(field, u))
             if customers:
-                asked += [sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)]
+                asked += [
+                    sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)
+                ]
             if attached:
                 asked.append(sa)
             if field.default is not None:
@@ -335,7 +350,9 @@ def insert_profiles(sources: Sources, where: sql.Composable) -> sql.Composed:
 
 def make_work_tables(cursor: CursorWrapper, sources: Sources) -> None:
     """Fill the session's work tables anew: they live in this connection, so a crash cannot leave half of them."""
-    for name, query in zip(WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True):
+    for name, query in zip(
+        WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True
+    ):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
         cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
         cursor.execute(sql.SQL("ANALYZE {}").format(name))
@@ -344,11 +361,14 @@ def make_work_tables(cursor: CursorWrapper, sources: Sources) -> None:
 # A user whose row moved to a later page while the copy ran was read twice, or not at all.
 DELETE_TWICE_COPIED = """
 DELETE FROM profiles USING (
-    SELECT user_id, (array_agg(ctid ORDER BY ctid))[1] AS kept FROM profiles GROUP BY user_id HAVING count(*) > 1
+    SELECT user_id, min(ctid) AS kept FROM profiles GROUP BY user_id HAVING count(*) > 1
 ) AS twice
 WHERE profiles.user_id = twice.user_id AND profiles.ctid <> twice.kept
 """
-NOT_COPIED = sql.SQL("NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = src.id)")
+NOT_COPIED = """
+CREATE TEMP TABLE not_copied ON COMMIT DROP AS
+SELECT u.id FROM users AS u WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)
+"""
 
 ALIASES = """
 INSERT INTO profile_aliases (id, profile_id)
@@ -373,13 +393,19 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
 
         phases.plan_ranges(connection, PHASE, "users")
         detail["rows"] = phases.run_ranges(connection, PHASE, copy)
+        try:
+            bulk_load.put_back(connection, PHASE, "profiles")
+        except IntegrityError:
+            with connection.cursor() as cursor:
+                cursor.execute(DELETE_TWICE_COPIED)
+                detail["rows"] -= cursor.rowcount
+            bulk_load.put_back(connection, PHASE, "profiles")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
-            cursor.execute(DELETE_TWICE_COPIED)
-            detail["rows"] -= cursor.rowcount
-            cursor.execute(insert_profiles(sources, NOT_COPIED))
-            detail["rows"] += cursor.rowcount
-        bulk_load.put_back(connection, PHASE, "profiles")
+            cursor.execute(NOT_COPIED)
+            if cursor.rowcount:
+                cursor.execute(insert_profiles(sources, sql.SQL("src.id IN (SELECT id FROM not_copied)")))
+                detail["rows"] += cursor.rowcount
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(ALIASES)

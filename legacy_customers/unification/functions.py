@@ -24,6 +24,4 @@ def remove(connection: BaseDatabaseWrapper) -> None:
             " AND prorettype <> 'trigger'::regtype"
         )
         for name, arguments in cursor.fetchall():
-            cursor.execute(
-                sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments))
-            )
+            cursor.execute(sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments)))

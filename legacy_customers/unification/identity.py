@@ -190,18 +190,19 @@ ATTACHMENTS = sql.SQL(
 INSERT INTO legacy_attachments (source, key, user_id, position, reason)
 SELECT source, key, user_id,
     CASE WHEN user_id IS NOT NULL THEN
-        row_number() OVER (PARTITION BY user_id ORDER BY newest DESC NULLS LAST, source, key)
+        row_number() OVER (PARTITION BY user_id ORDER BY newest DESC NULLS LAST, source, key COLLATE "C")
     END,
     reason
 FROM attached
 """
 )
 
+
 def statements(sources: Sources) -> list[tuple[str, sql.Composed]]:
     """Every statement in order, by the name of the constant that explains it."""
     parts = {
         name: sources.table(name) for name in ("users", "customers", "customer_profiles", "user_profiles")
-    } | {"role_type": sql.SQL(sources.role_type)}  # type: ignore[arg-type]  # format_type() quotes what needs it
+    } | {"role_type": sql.SQL(sources.role_type)}  # format_type() quotes what needs it
     names = (
         "LINKED",
         "LOGINS",

@@ -12,11 +12,10 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 
 def tell(line: str) -> None:
-    """One line of progress for the operator. Silent where nobody asked for any (see `progress`)."""
+    """One line of progress for the operator. Silent where nobody asked for any (see `listen`)."""
     if _listening:
         sys.stdout.write(f"    {line}\n")
         sys.stdout.flush()
@@ -25,19 +24,8 @@ def tell(line: str) -> None:
 _listening = False
 
 
-@contextmanager
-def progress(listening: bool) -> Iterator[None]:
-    """Let the steps tell their progress on the terminal while `listening`."""
-    global _listening
-    before, _listening = _listening, listening
-    try:
-        yield
-    finally:
-        _listening = before
-
-
 def listen(listening: bool) -> None:
-    """The same without an end, for the signals of `migrate`, which has no place for a context."""
+    """Let the steps tell their progress on the terminal, or stop them."""
     global _listening
     _listening = listening
 
@@ -66,7 +54,7 @@ def phase(connection: BaseDatabaseWrapper, name: str) -> Iterator[dict[str, Any]
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE unification_phases SET finished_at = clock_timestamp(), rows = %s, detail = %s WHERE name = %s",
-            [detail.get("rows", 0), Jsonb(detail), name],
+            [detail.get("rows", 0), json.dumps(detail), name],
         )
     tell(f"{name}: {detail.get('rows', 0):,} rows in {time.monotonic() - started:.1f} s")
 
@@ -85,7 +73,7 @@ def note(connection: BaseDatabaseWrapper, name: str, **detail: Any) -> None:
         cursor.execute(
             "INSERT INTO unification_phases (name, detail) VALUES (%s, %s)"
             " ON CONFLICT (name) DO UPDATE SET detail = unification_phases.detail || EXCLUDED.detail",
-            [name, Jsonb(detail)],
+            [name, json.dumps(detail)],
         )
 
 
@@ -154,7 +142,9 @@ def run_ranges(
         left = elapsed / finished * (total - finished)
         tell(f"{name}: range {finished} of {total}, {done / elapsed:,.0f} rows/s, {left:.0f} s left")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name])
+        cursor.execute(
+            "SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name]
+        )
         return int(cursor.fetchone()[0])
 
 

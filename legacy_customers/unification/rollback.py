@@ -58,7 +58,9 @@ def write_back(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         for table in ("profile_history", "profile_aliases", "profiles"):
             cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
         phases.forget(connection, consolidate.PHASE)
-    phases.tell(f"way back: {made:,} people since became customers, {changed:,} changed profiles written back")
+    phases.tell(
+        f"way back: {made:,} people since became customers, {changed:,} changed profiles written back"
+    )
 
 
 def _customers_value(sources: Sources, name: str) -> sql.Composable:
@@ -103,7 +105,9 @@ def _write_backs(sources: Sources) -> Iterator[sql.Composed]:
     yield _to_customers(sources, "is_active", None, "users.active")
 
 
-def _to_customers(sources: Sources, column: str, field: Field | None, changed: str | None = None) -> sql.Composed:
+def _to_customers(
+    sources: Sources, column: str, field: Field | None, changed: str | None = None
+) -> sql.Composed:
     value = _customers_value(sources, column)
     if field is not None and field.rule is Rule.SUM:
         value = sql.SQL("coalesce(c.{0}, 0) + p.{0} - (x.first_old #>> '{{}}')::numeric").format(
@@ -283,6 +287,8 @@ def prove_fingerprint(connection: BaseDatabaseWrapper) -> None:
     """The legacy schema is as it was found. Errors: CommandError naming each difference."""
     if found := fingerprint.differences(fingerprint.recorded(connection), fingerprint.take(connection)):
         raise CommandError(
-            "The legacy schema is not as it was found:\n  " + "\n  ".join(found) + "\nPut it right, then run this again."
+            "The legacy schema is not as it was found:\n  "
+            + "\n  ".join(found)
+            + "\nPut it right, then run this again."
         )
     phases.tell("way back: columns, constraints, indexes and triggers are as they were found")

@@ -172,12 +172,12 @@ TRIGGER = sql.SQL(
 
 
 def _read(name: str, kind: str, json_address: bool) -> sql.Composable:
-    value = OWN.get(name, sql.Identifier("p", name))
+    value: sql.Composable = OWN.get(name, sql.Identifier("p", name))
     if name in TIMES:
         value = sql.SQL("{} AT TIME ZONE 'UTC'").format(value)
     if name == "address" and json_address:
         return sql.SQL("coalesce(unification_object({0}), to_jsonb({0})) AS address").format(value)
-    return sql.SQL("({})::{} AS {}").format(value, sql.SQL(kind), sql.Identifier(name))  # type: ignore[arg-type]
+    return sql.SQL("({})::{} AS {}").format(value, sql.SQL(kind), sql.Identifier(name))
 
 
 def _written(name: str, json_address: bool) -> sql.Composable:
@@ -185,9 +185,11 @@ def _written(name: str, json_address: bool) -> sql.Composable:
     if name in TIMES:
         return sql.SQL("{} AT TIME ZONE 'UTC'").format(value)
     if name == "address" and json_address:
-        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(value)
+        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(
+            value
+        )
     if name in NOT_NULL:
-        return sql.SQL("coalesce({}, {})").format(value, sql.SQL(NOT_NULL[name]))  # type: ignore[arg-type]
+        return sql.SQL("coalesce({}, {})").format(value, sql.SQL(NOT_NULL[name]))
     return value
 
 
@@ -201,7 +203,8 @@ def statements(sources: Sources = CURRENT, security_invoker: bool = True) -> lis
         ),
         *(
             sql.SQL("ALTER VIEW customers_view ALTER COLUMN {} SET DEFAULT {}").format(
-                sql.Identifier(name), sql.SQL(default)  # type: ignore[arg-type]
+                sql.Identifier(name),
+                sql.SQL(default),
             )
             for name, _, default in COLUMNS
             if default is not None
@@ -243,4 +246,6 @@ def drop(connection: BaseDatabaseWrapper) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("DROP VIEW IF EXISTS customers_view")
         for event in ("insert", "update", "delete"):
-            cursor.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(f"customers_view_{event}")))
+            cursor.execute(
+                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(f"customers_view_{event}"))
+            )
