@@ -2,7 +2,6 @@
 
 import uuid
 from decimal import Decimal
-from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -70,7 +69,7 @@ class Profile(models.Model):
     created_at = models.DateTimeField(null=True, blank=True, auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(null=True, blank=True, auto_now=True, db_default=Now())
 
-    objects: ClassVar[models.Manager["Profile"]] = ProfileQuerySet.as_manager()
+    objects = ProfileQuerySet.as_manager()
 
     class Meta:
         db_table = "profiles"
@@ -166,7 +165,9 @@ class MergeSuggestion(models.Model):
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggestions")
     other_profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggested_by")
     reason = models.CharField(max_length=32, choices=Reason.choices)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN
+    )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

@@ -1,15 +1,12 @@
 """What may be asked of profiles as a set."""
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import models
 
-if TYPE_CHECKING:
-    from .models import Profile
 
-
-class ProfileQuerySet(models.QuerySet["Profile"]):
+class ProfileQuerySet(models.QuerySet[Any]):
     """Profiles, found by any id that a client may hold."""
 
     def by_customer_id(self, customer_id: uuid.UUID) -> "ProfileQuerySet":

@@ -55,9 +55,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
--- The object that a text spells; NULL where it is broken JSON or something else.
+-- The object that a text spells; NULL where it is broken JSON or something else. Catching the error takes a
+-- subtransaction, which no parallel plan may start.
 CREATE OR REPLACE FUNCTION unification_object(value text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL RESTRICTED AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE AS $$
 DECLARE
     parsed jsonb;
 BEGIN

@@ -29,16 +29,14 @@ def set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(FIND, {"table": table})
         found = [list(row) for row in cursor.fetchall()]
-        noted = phases.detail_of(connection, phase).get("set_aside", [])
-        names = {(owner, name) for _, owner, name, _, _ in noted}
-        noted += [row for row in found if (row[1], row[2]) not in names]
+        noted = phases.detail_of(connection, phase).get("set_aside", {})
+        names = {(owner, name) for _, owner, name, _, _ in noted.get(table, [])}
+        noted[table] = noted.get(table, []) + [row for row in found if (row[1], row[2]) not in names]
         phases.note(connection, phase, set_aside=noted)
         for kind, owner, name, _, _ in found:
             if kind == "constraint":
                 cursor.execute(
-                    sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
-                        _relation(owner), sql.Identifier(name)
-                    )
+                    sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
                 )
             else:
                 cursor.execute(sql.SQL("DROP INDEX {}").format(_relation(name)))
@@ -46,9 +44,9 @@ def set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
 
 def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
     """Build what was noted and is not there: keys and indexes first, foreign keys unchecked, then checked."""
-    noted = phases.detail_of(connection, phase).get("set_aside", [])
+    noted = phases.detail_of(connection, phase).get("set_aside", {}).get(table, [])
     foreign = [row for row in noted if row[4]]
-    for kind, owner, name, definition, _ in sorted(noted, key=lambda row: row[4]):
+    for kind, owner, name, definition, is_foreign in sorted(noted, key=lambda row: row[4]):
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(FIND, {"table": table})
@@ -57,7 +55,7 @@ def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
             if kind == "index":
                 cursor.execute(definition)
             else:
-                unchecked = " NOT VALID" if [kind, owner, name, definition, True] in foreign else ""
+                unchecked = " NOT VALID" if is_foreign else ""
                 cursor.execute(
                     sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
                         _relation(owner),
@@ -69,9 +67,7 @@ def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(
-                sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
-                    _relation(owner), sql.Identifier(name)
-                )
+                sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
             )
 
 

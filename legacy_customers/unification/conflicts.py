@@ -86,12 +86,12 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
     ) -> None:
         conditions.append(sql.SQL("({})").format(condition))
         rows.append(
-            sql.SQL("({}, '{{}}'::text[], {}, ({}), to_jsonb({}), to_jsonb({}), {})").format(
-                sql.Literal(field), sql.Literal(rule), condition, result, other, winner
+            sql.SQL("SELECT {}, '{{}}'::text[], {}, to_jsonb({}), to_jsonb({}), {} WHERE {}").format(
+                sql.Literal(field), sql.Literal(rule), result, other, winner, condition
             )
         )
 
-    unknown = sql.SQL("NULL")
+    unknown = sql.SQL("NULL::text")
     for field in fields_of(table):
         cell, result = source_value(sources, field, "src"), sql.Identifier("p", field.column)
         if (condition := lost(sources, field)) is not None:
@@ -120,7 +120,7 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
         sql.SQL(
             """
         UNION ALL
-        SELECT {name}, l.path, 'merge', true, l.chosen, l.other, NULL
+        SELECT {name}, l.path, 'merge', l.chosen, l.other, NULL
         FROM unification_lost({cell}, {result}) AS l
         WHERE jsonb_typeof({cell}) = 'object' AND {cell} <> {result}"""
         ).format(
@@ -136,16 +136,14 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
         {table} AS other_table, {key} AS other_row, x.winner
     FROM {joined}
     CROSS JOIN LATERAL (
-        SELECT * FROM (VALUES
-            {rows}
-        ) AS cells (field, path, rule, lost, chosen_value, other_value, winner){paths}
-    ) AS x
-    WHERE x.lost AND ({conditions}) AND {pages}"""
+        {rows}{paths}
+    ) AS x (field, path, rule, chosen_value, other_value, winner)
+    WHERE ({conditions}) AND {pages}"""
     ).format(
         table=sql.Literal(str(table)),
         key=KEYS[table],
         joined=JOINED[table].format(**{str(name): sources.table(name) for name in Table}),
-        rows=sql.SQL(",\n            ").join(rows),
+        rows=sql.SQL("\n        UNION ALL ").join(rows),
         paths=sql.SQL("").join(paths),
         conditions=sql.SQL("\n        OR ").join(conditions),
         pages=pages,
@@ -156,12 +154,8 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
 RIVALS: dict[Table, tuple[str, sql.SQL, sql.SQL]] = {
     Table.CUSTOMERS: (
         "c",
-        sql.SQL(
-            "SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"
-        ),
-        sql.SQL(
-            "legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"
-        ),
+        sql.SQL("SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"),
+        sql.SQL("legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"),
     ),
     Table.USERS: (
         "u",
@@ -197,9 +191,7 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
     A part of a JSON address won with the address that it stands in.
     """
     contested = {
-        field.column
-        for field in fields_of(losing)
-        if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
+        field.column for field in fields_of(losing) if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
     }
     branches = []
     for table, (alias, select, found) in RIVALS.items():
@@ -255,6 +247,14 @@ LEFT JOIN LATERAL ({winner}
     )
 
 
+# Every login that a guest who stays apart might be, or that is written in more than one way.
+SPELLINGS = sql.SQL(
+    """
+CREATE TEMP TABLE spelling ON COMMIT DROP AS
+SELECT u.id AS user_id, u.email, unification_email(u.email) AS spelling FROM {users} AS u WHERE u.email IS NOT NULL
+"""
+)
+
 # A guest who stays apart and each account with that address, the guests' new accounts included.
 SUGGEST_GUESTS = sql.SQL(
     """
@@ -262,8 +262,8 @@ INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
 SELECT guest.id, account.id, i.reason
 FROM legacy_identities AS i
 JOIN profiles AS guest ON guest.user_id = i.user_id
-JOIN {users} AS u ON unification_email(u.email) = unification_email(guest.contact_email)
-JOIN profiles AS account ON account.user_id = u.id
+JOIN spelling AS s ON s.spelling = unification_email(guest.contact_email)
+JOIN profiles AS account ON account.user_id = s.user_id
 WHERE i.reason IS NOT NULL
 ON CONFLICT (profile_id, other_profile_id) DO NOTHING
 """
@@ -275,19 +275,16 @@ SUGGEST_LOGINS = sql.SQL(
 INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
 SELECT other.id, first.id, 'same_login'
 FROM (
-    SELECT u.id, min(u.id::text) OVER (PARTITION BY e.email)::uuid AS first_id
-    FROM {users} AS u CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
-    WHERE e.email IN (
-        SELECT unification_email(email) FROM {users}
-        WHERE unification_email(email) <> '' GROUP BY 1 HAVING count(*) > 1)
+    SELECT user_id, min(user_id::text) OVER (PARTITION BY spelling)::uuid AS first_id
+    FROM spelling
+    WHERE spelling IN (SELECT spelling FROM spelling WHERE email <> spelling) AND spelling <> ''
 ) AS same
-JOIN profiles AS other ON other.user_id = same.id
+JOIN profiles AS other ON other.user_id = same.user_id
 JOIN profiles AS first ON first.user_id = same.first_id
-WHERE same.id <> same.first_id
+WHERE same.user_id <> same.first_id
 ON CONFLICT (profile_id, other_profile_id) DO NOTHING
 """
 )
-
 
 # A row that moved to a later page while its table was read may have been read twice.
 DELETE_TWICE_RECORDED = """
@@ -323,8 +320,10 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             detail["suggestions"] = 0
+            cursor.execute(SPELLINGS.format(users=sources.table("users")))
+            cursor.execute("ANALYZE spelling")
             for statement in (SUGGEST_GUESTS, SUGGEST_LOGINS):
-                cursor.execute(statement.format(users=sources.table("users")))
+                cursor.execute(statement)
                 detail["suggestions"] += cursor.rowcount
             cursor.execute("SELECT count(*) FROM field_conflicts")
             detail["rows"] = cursor.fetchone()[0]

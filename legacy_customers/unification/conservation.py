@@ -127,9 +127,7 @@ def cells_of(sources: Sources, table: Table) -> list[Cell]:
             Cell(
                 "user_id",
                 "",
-                sql.SQL("EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(
-                    sources.table("users")
-                ),
+                sql.SQL("EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(sources.table("users")),
                 sql.SQL("p.user_id = src.user_id"),
                 sql.SQL("src.user_id"),
             ),
@@ -152,9 +150,7 @@ def cells_of(sources: Sources, table: Table) -> list[Cell]:
             ),
         ]
     if table is Table.CUSTOMER_PROFILES:
-        cells.append(
-            Cell("customer_id", "", sql.SQL("true"), sql.SQL("p.id IS NOT NULL"), sql.SQL("src.customer_id"))
-        )
+        cells.append(Cell("customer_id", "", sql.SQL("true"), sql.SQL("p.id IS NOT NULL"), sql.SQL("src.customer_id")))
     for name in ARCHIVED_COLUMNS.get(table, ()):
         column = sql.Identifier("src", name)
         known = sql.SQL("{} IS NOT NULL" if name == "age_verified" else "unification_text({}) IS NOT NULL")
@@ -235,7 +231,5 @@ def _explain(
         )
     )
     line.superseded, line.traced, keys = cursor.fetchone()
-    line.unexplained = (
-        line.cells - line.carried - line.archived - line.defaults - line.superseded - line.traced
-    )
+    line.unexplained = line.cells - line.carried - line.archived - line.defaults - line.superseded - line.traced
     line.samples = [f"{table} {key}: {cell.column}" for key in keys or []]

@@ -42,9 +42,7 @@ def said(field: Field, value: sql.Composable) -> sql.Composable:
             return sql.SQL("unification_address({})").format(value)
         case Kind.OBJECT | Kind.LIST:
             shape = sql.Literal("object" if field.kind is Kind.OBJECT else "array")
-            return sql.SQL("CASE WHEN jsonb_typeof({0}) = {1} THEN unification_json({0}) END").format(
-                value, shape
-            )
+            return sql.SQL("CASE WHEN jsonb_typeof({0}) = {1} THEN unification_json({0}) END").format(value, shape)
         case _:
             return value
 
@@ -62,10 +60,7 @@ def source_value(sources: Sources, field: Field, alias: str) -> sql.Composable:
 
 
 def _has_address(sources: Sources, alias: str) -> sql.Composable:
-    cells = (
-        sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias)))
-        for field in BLOCK
-    )
+    cells = (sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias))) for field in BLOCK)
     return sql.SQL("({})").format(sql.SQL(" OR ").join(cells))
 
 
@@ -74,9 +69,9 @@ def _aggregate(field: Field, value: sql.Composable, order: sql.Composable) -> sq
     parts = {"value": value, "order": order, "chosen": chosen(field, value)}
     match field.rule:
         case Rule.FIRST:
-            return sql.SQL(
-                "(array_agg({chosen} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))[1]"
-            ).format(**parts)
+            return sql.SQL("(array_agg({chosen} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))[1]").format(
+                **parts
+            )
         case Rule.SUM:
             return sql.SQL("coalesce(sum({value}), 0)").format(**parts)
         case Rule.GREATEST:
@@ -94,9 +89,7 @@ def _aggregate(field: Field, value: sql.Composable, order: sql.Composable) -> sq
 
 def _one_or_more(field: Field, one: str, more: str, parts: dict[str, sql.Composable]) -> sql.Composable:
     """JSON of several rows: most persons have it in one of them, and are spared the function over many."""
-    rows = sql.SQL("(array_agg({value} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))").format(
-        **parts
-    )
+    rows = sql.SQL("(array_agg({value} ORDER BY {order}) FILTER (WHERE {chosen} IS NOT NULL))").format(**parts)
     return sql.SQL(
         "CASE coalesce(cardinality({rows}), 0) WHEN 0 THEN {empty} WHEN 1 THEN {one} ELSE {more} END"
     ).format(
@@ -125,13 +118,15 @@ def several_customers(sources: Sources) -> sql.Composable:
             block, position, _has_address(sources, "c")
         )
     )
+    notes = sql.SQL(
+        "(array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))"
+    )
     cells += [
         sql.SQL(
-            "(SELECT string_agg(note, E'\\n\\n' ORDER BY at) FROM ("
-            "SELECT note, min(at) AS at FROM unnest(array_agg(c.notes ORDER BY c.created_at, c.id)) "
-            "WITH ORDINALITY AS n (note, at) WHERE unification_text(note) IS NOT NULL GROUP BY note"
-            ") AS distinct_notes) AS {}"
-        ).format(sql.Identifier(field.column))
+            "CASE WHEN cardinality({notes}) = 1 THEN {notes}[1] ELSE (SELECT string_agg(note, E'\\n\\n' ORDER BY at)"
+            " FROM (SELECT note, min(at) AS at FROM unnest({notes}) WITH ORDINALITY AS n (note, at) GROUP BY note)"
+            " AS distinct_notes) END AS {column}"
+        ).format(notes=notes, column=sql.Identifier(field.column))
         for field in fields_by(Rule.NOTES)
     ]
     return sql.SQL(
@@ -153,15 +148,13 @@ def several_attachments(sources: Sources) -> sql.Composable:
         if not tables:
             continue
         if len(tables) == 2:
-            value: sql.Composable = sql.SQL(
-                "CASE a.source WHEN 'customer_profiles' THEN {} ELSE {} END"
-            ).format(column("cp", field.column), column("up", field.column))
+            value: sql.Composable = sql.SQL("CASE a.source WHEN 'customer_profiles' THEN {} ELSE {} END").format(
+                column("cp", field.column), column("up", field.column)
+            )
         else:
             value = column("up", field.column)
         order = sql.SQL("a.source, a.position" if field.rule is Rule.UNION else "a.position")
-        cells.append(
-            sql.SQL("{} AS {}").format(_aggregate(field, value, order), sql.Identifier(field.column))
-        )
+        cells.append(sql.SQL("{} AS {}").format(_aggregate(field, value, order), sql.Identifier(field.column)))
     return sql.SQL(
         """
     SELECT a.user_id,
@@ -185,9 +178,7 @@ def _list(value: sql.Composable) -> sql.Composable:
 
 def _several(name: str, many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
     """A person's value: from the work table `many` where the person is in it, else from the one row."""
-    return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(
-        sql.Identifier(many), one, several
-    )
+    return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(sql.Identifier(many), one, several)
 
 
 def expression(sources: Sources, field: Field) -> sql.Composable:
@@ -205,9 +196,7 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
             if users:
                 asked.append(chosen(field, u))
             if customers:
-                asked += [
-                    sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)
-                ]
+                asked += [sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)]
             if attached:
                 asked.append(sa)
             if field.default is not None:
@@ -225,9 +214,7 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
                 times.append(u)
             if attached:
                 times.append(_several(name, "sa", sa, column("cp", name)))
-            return sql.SQL("{}({}) AT TIME ZONE 'UTC'").format(
-                sql.SQL(field.rule.value), sql.SQL(", ").join(times)
-            )
+            return sql.SQL("{}({}) AT TIME ZONE 'UTC'").format(sql.SQL(field.rule.value), sql.SQL(", ").join(times))
         case Rule.MERGE:
             one = sql.SQL("CASE WHEN jsonb_typeof({0}) = 'object' THEN {0} ELSE '{{}}'::jsonb END")
             return _several(name, "sa", sa, one.format(column("cp", name)))
@@ -242,14 +229,10 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
         case Rule.CONSENT:
             copies = [_several(name, "sc", sc, sql.SQL("c.id IS NULL OR {} IS TRUE").format(c))]
             if users:
-                copies.append(
-                    sql.SQL("(i.\"case\" IN ('new_user', 'separate') IS TRUE OR {} IS TRUE)").format(u)
-                )
+                copies.append(sql.SQL("(i.\"case\" IN ('new_user', 'separate') IS TRUE OR {} IS TRUE)").format(u))
             else:
                 copies.append(sql.SQL("c.id IS NOT NULL"))
-            return sql.SQL("({})").format(
-                sql.SQL(" AND ").join(sql.SQL("({})").format(copy) for copy in copies)
-            )
+            return sql.SQL("({})").format(sql.SQL(" AND ").join(sql.SQL("({})").format(copy) for copy in copies))
         case Rule.VERIFIED:
             guests = _several(name, "sc", sc, sql.SQL("{} IS TRUE").format(c))
             return sql.SQL(
@@ -292,17 +275,19 @@ CONTACT_EMAIL = sql.SQL(
 )
 
 
+NEW_ID = sql.SQL("gen_random_uuid()")
+
+
 def profile_rows(
     sources: Sources,
     people: sql.Composable,
     where: sql.Composable,
     several: tuple[sql.Composable, sql.Composable],
-    new_id: sql.Composable = sql.SQL("gen_random_uuid()"),
+    new_id: sql.Composable = NEW_ID,
 ) -> sql.Composed:
     """SELECT of whole profiles. `people` gives src.id, a user each, and `u`, its legacy row; `several` are the work tables."""
     cells = [
-        sql.SQL("{} AS {}").format(expression(sources, field), sql.Identifier(field.column))
-        for field in FIELD_MAP
+        sql.SQL("{} AS {}").format(expression(sources, field), sql.Identifier(field.column)) for field in FIELD_MAP
     ]
     return sql.SQL(
         """
@@ -340,8 +325,7 @@ WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_atta
 def insert_profiles(sources: Sources, where: sql.Composable) -> sql.Composed:
     """The copy of the users that `where` selects, from the live tables."""
     columns = sql.SQL(", ").join(
-        sql.Identifier(name)
-        for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
+        sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
     )
     return sql.SQL("INSERT INTO profiles ({columns}){rows}").format(
         columns=columns, rows=profile_rows(sources, LIVE_USERS, where, WORK_TABLES)
@@ -350,9 +334,7 @@ def insert_profiles(sources: Sources, where: sql.Composable) -> sql.Composed:
 
 def make_work_tables(cursor: CursorWrapper, sources: Sources) -> None:
     """Fill the session's work tables anew: they live in this connection, so a crash cannot leave half of them."""
-    for name, query in zip(
-        WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True
-    ):
+    for name, query in zip(WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
         cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
         cursor.execute(sql.SQL("ANALYZE {}").format(name))

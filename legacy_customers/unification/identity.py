@@ -9,19 +9,32 @@ from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import phases
+from . import bulk_load, phases
 from .sources import Sources
 
 PHASE = "identity"
+TABLES = ("legacy_identities", "legacy_attachments")
 TRIES = 5
 
 # Customers rows whose user_id names an existing user.
 LINKED = sql.SQL(
     """
 INSERT INTO legacy_identities (customer_id, user_id, "case", position)
-SELECT c.id, u.id, 'linked',
-    row_number() OVER (PARTITION BY u.id ORDER BY coalesce(c.updated_at, c.created_at) DESC NULLS LAST, c.id)
+SELECT c.id, u.id, 'linked', 1
 FROM {customers} AS c JOIN {users} AS u ON u.id = c.user_id
+"""
+)
+
+# Where nothing keeps a user from being linked twice, the newest of the rows is the primary one.
+LINKED_TWICE = sql.SQL(
+    """
+UPDATE legacy_identities AS i SET position = ranked.position
+FROM (
+    SELECT c.id, row_number() OVER (
+        PARTITION BY c.user_id ORDER BY coalesce(c.updated_at, c.created_at) DESC NULLS LAST, c.id) AS position
+    FROM {customers} AS c WHERE c.user_id IN (SELECT user_id FROM {customers} GROUP BY user_id HAVING count(*) > 1)
+) AS ranked
+WHERE i.customer_id = ranked.id AND i.position <> ranked.position
 """
 )
 
@@ -132,16 +145,20 @@ FROM person
 GUEST_IDENTITIES = sql.SQL(
     """
 INSERT INTO legacy_identities (customer_id, user_id, "case", position, reason)
-SELECT customer_id, user_id, outcome,
-    (SELECT count(*) FROM legacy_identities AS i WHERE outcome = 'matched' AND i.user_id = found.user_id)
-        + row_number() OVER (PARTITION BY user_id ORDER BY newest DESC NULLS LAST, customer_id),
-    reason
+SELECT found.customer_id, found.user_id, outcome,
+    coalesce(linked.rows, 0)
+        + row_number() OVER (PARTITION BY found.user_id ORDER BY newest DESC NULLS LAST, found.customer_id),
+    found.reason
 FROM (
     SELECT d.customer_id, d.outcome, d.reason, d.newest, coalesce(e.user_id, s.user_id, d.account_id) AS user_id
     FROM decided AS d
     LEFT JOIN person AS e ON d.outcome = 'new_user' AND e.found_by_email = d.email
     LEFT JOIN person AS s ON d.outcome = 'separate' AND s.found_by_id = d.customer_id
 ) AS found
+LEFT JOIN (
+    SELECT i.user_id, count(*) AS rows FROM legacy_identities AS i
+    WHERE i.user_id IN (SELECT account_id FROM decided WHERE outcome = 'matched') GROUP BY i.user_id
+) AS linked ON outcome = 'matched' AND linked.user_id = found.user_id
 """
 )
 
@@ -176,11 +193,15 @@ SELECT 'user_profiles', p.id::text,
 FROM {user_profiles} AS p
 LEFT JOIN (
     SELECT session_id, count(*) AS accounts, (array_agg(id))[1] AS user_id
-    FROM {users} WHERE unification_text(session_id) IS NOT NULL GROUP BY session_id
+    FROM {users}
+    WHERE unification_text(session_id) IS NOT NULL AND session_id IN (SELECT session_id FROM {user_profiles})
+    GROUP BY session_id
 ) AS s ON s.session_id = p.session_id
 LEFT JOIN (
     SELECT email, count(*) AS accounts, (array_agg(user_id))[1] AS user_id, bool_and(verified) AS verified
-    FROM login WHERE unification_usable(email) GROUP BY email
+    FROM login
+    WHERE email IN (SELECT unification_email(email) FROM {user_profiles}) AND unification_usable(email)
+    GROUP BY email
 ) AS e ON e.email = unification_email(p.email)
 """
 )
@@ -200,11 +221,12 @@ FROM attached
 
 def statements(sources: Sources) -> list[tuple[str, sql.Composed]]:
     """Every statement in order, by the name of the constant that explains it."""
-    parts = {
-        name: sources.table(name) for name in ("users", "customers", "customer_profiles", "user_profiles")
-    } | {"role_type": sql.SQL(sources.role_type)}  # format_type() quotes what needs it
+    parts = {name: sources.table(name) for name in ("users", "customers", "customer_profiles", "user_profiles")} | {
+        "role_type": sql.SQL(sources.role_type)
+    }  # format_type() quotes what needs it
     names = (
         "LINKED",
+        "LINKED_TWICE",
         "LOGINS",
         "GUESTS",
         "MEETINGS",
@@ -233,8 +255,9 @@ def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                     phases.tune(cursor)
-                    cursor.execute("DELETE FROM legacy_identities")
-                    cursor.execute("DELETE FROM legacy_attachments")
+                    for table in TABLES:
+                        cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+                        bulk_load.set_aside(connection, PHASE, table)
                     detail["rows"] = 0
                     for name, statement in statements(sources):
                         cursor.execute(statement)
@@ -242,8 +265,9 @@ def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                             detail["rows"] += cursor.rowcount
                         if name in _ANALYZED:
                             cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(_ANALYZED[name])))
-                    cursor.execute("ANALYZE legacy_identities")
-                    cursor.execute("ANALYZE legacy_attachments")
+                    for table in TABLES:
+                        bulk_load.put_back(connection, PHASE, table)
+                        cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
                 break
             except IntegrityError:
                 if attempt == TRIES - 1:

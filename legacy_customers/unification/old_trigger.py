@@ -43,8 +43,6 @@ def restore(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(definition)
             if enabled in states:
                 cursor.execute(
-                    sql.SQL("ALTER TABLE users {} TRIGGER {}").format(
-                        sql.SQL(states[enabled]), sql.Identifier(name)
-                    )
+                    sql.SQL("ALTER TABLE users {} TRIGGER {}").format(sql.SQL(states[enabled]), sql.Identifier(name))
                 )
         phases.forget(connection, PHASE)

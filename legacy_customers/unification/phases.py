@@ -133,18 +133,14 @@ def run_ranges(
                 "UPDATE unification_ranges SET finished_at = clock_timestamp(), rows = %s WHERE id = %s",
                 [rows, range_id],
             )
-            cursor.execute(
-                "SELECT count(*), count(finished_at) FROM unification_ranges WHERE phase = %s", [name]
-            )
+            cursor.execute("SELECT count(*), count(finished_at) FROM unification_ranges WHERE phase = %s", [name])
             total, finished = cursor.fetchone()
         done += rows
         elapsed = max(time.monotonic() - started, 0.001)
         left = elapsed / finished * (total - finished)
         tell(f"{name}: range {finished} of {total}, {done / elapsed:,.0f} rows/s, {left:.0f} s left")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name]
-        )
+        cursor.execute("SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name])
         return int(cursor.fetchone()[0])
 
 

@@ -58,9 +58,7 @@ def write_back(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         for table in ("profile_history", "profile_aliases", "profiles"):
             cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
         phases.forget(connection, consolidate.PHASE)
-    phases.tell(
-        f"way back: {made:,} people since became customers, {changed:,} changed profiles written back"
-    )
+    phases.tell(f"way back: {made:,} people since became customers, {changed:,} changed profiles written back")
 
 
 def _customers_value(sources: Sources, name: str) -> sql.Composable:
@@ -105,14 +103,10 @@ def _write_backs(sources: Sources) -> Iterator[sql.Composed]:
     yield _to_customers(sources, "is_active", None, "users.active")
 
 
-def _to_customers(
-    sources: Sources, column: str, field: Field | None, changed: str | None = None
-) -> sql.Composed:
+def _to_customers(sources: Sources, column: str, field: Field | None, changed: str | None = None) -> sql.Composed:
     value = _customers_value(sources, column)
     if field is not None and field.rule is Rule.SUM:
-        value = sql.SQL("coalesce(c.{0}, 0) + p.{0} - (x.first_old #>> '{{}}')::numeric").format(
-            sql.Identifier(column)
-        )
+        value = sql.SQL("coalesce(c.{0}, 0) + p.{0} - (x.first_old #>> '{{}}')::numeric").format(sql.Identifier(column))
     return sql.SQL(
         "UPDATE customers AS c SET {column} = {value} FROM changed AS x JOIN profiles AS p ON p.id = x.profile_id"
         " JOIN users AS u ON u.id = p.user_id"

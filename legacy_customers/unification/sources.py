@@ -38,9 +38,7 @@ class Sources:
         column = sql.Identifier(alias, "address")
         if not self.json_address:
             return column
-        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(
-            column
-        )
+        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(column)
 
 
 CURRENT = Sources(role_type="user_role_simple", has_tenant=True, json_address=False)

@@ -56,9 +56,7 @@ class Report:
         return {
             "taken_at": self.taken_at.isoformat(),
             "passed": self.passed,
-            "checks": {
-                name: {**asdict(outcome), "passed": outcome.passed} for name, outcome in self.checks.items()
-            },
+            "checks": {name: {**asdict(outcome), "passed": outcome.passed} for name, outcome in self.checks.items()},
             "balance": [asdict(line) for line in self.balance],
         }
 
@@ -84,9 +82,9 @@ class Snapshot:
     def named(self, statement: sql.Composable | str, rows: int, expected: int | None = None) -> Outcome:
         """An outcome whose differences are the texts that `statement` selects."""
         self.cursor.execute(
-            sql.SQL(
-                "SELECT count(*), (array_agg(name ORDER BY name))[1:{}] FROM ({}) AS found (name)"
-            ).format(sql.Literal(SAMPLES), sql.SQL(statement) if isinstance(statement, str) else statement)
+            sql.SQL("SELECT count(*), (array_agg(name ORDER BY name))[1:{}] FROM ({}) AS found (name)").format(
+                sql.Literal(SAMPLES), sql.SQL(statement) if isinstance(statement, str) else statement
+            )
         )
         differences, samples = self.cursor.fetchone()
         return Outcome(rows, rows if expected is None else expected, differences, samples or [])
@@ -113,8 +111,7 @@ def profiles_equal_users(snapshot: Snapshot) -> Outcome:
 def users_without_profile(snapshot: Snapshot) -> Outcome:
     """Every user has a profile."""
     return snapshot.named(
-        "SELECT 'users ' || u.id FROM users AS u"
-        " WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)",
+        "SELECT 'users ' || u.id FROM users AS u WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)",
         snapshot.count("users"),
     )
 
@@ -190,8 +187,7 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
         compared.format(
             select=sql.SQL("SELECT count(*), {}").format(
                 sql.SQL(", ").join(
-                    sql.SQL("count(*) FILTER (WHERE {})").format(condition)
-                    for condition in different.values()
+                    sql.SQL("count(*) FILTER (WHERE {})").format(condition) for condition in different.values()
                 )
             ),
             **common,
@@ -237,9 +233,9 @@ def cells_conserved(snapshot: Snapshot, balance: list[Tally]) -> Outcome:
         outcome.differences += line.unexplained
         outcome.explained += line.traced
         outcome.samples += line.samples
-    outcome.rows = sum(
-        rows for rows in {line.table: line.rows for line in balance}.values()
-    ) + snapshot.count("backup_orders")
+    outcome.rows = sum(rows for rows in {line.table: line.rows for line in balance}.values()) + snapshot.count(
+        "backup_orders"
+    )
     outcome.samples = outcome.samples[:SAMPLES]
     return outcome
 
@@ -361,9 +357,7 @@ def legacy_rows_unchanged(snapshot: Snapshot) -> Outcome:
     """Since the backup nobody has written to the legacy tables what no profile has."""
     total = Outcome()
     for table in Table:
-        columns = [
-            name for name in snapshot.backed_up[table]["columns"] if table != "users" or name not in _LOGIN
-        ]
+        columns = [name for name in snapshot.backed_up[table]["columns"] if table != "users" or name not in _LOGIN]
         key = sql.Identifier(BACKUP_KEYS[table])
         as_row = sql.SQL(", ").join(map(sql.Identifier, columns))
         found = snapshot.named(
@@ -546,9 +540,7 @@ PHASES = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orde
 
 def unfinished(snapshot: Snapshot) -> list[str]:
     """The steps that have not come to their end."""
-    done = {
-        name for (name,) in snapshot.all("SELECT name FROM unification_phases WHERE finished_at IS NOT NULL")
-    }
+    done = {name for (name,) in snapshot.all("SELECT name FROM unification_phases WHERE finished_at IS NOT NULL")}
     return [name for name in PHASES if name not in done]
 
 

@@ -185,9 +185,7 @@ def _written(name: str, json_address: bool) -> sql.Composable:
     if name in TIMES:
         return sql.SQL("{} AT TIME ZONE 'UTC'").format(value)
     if name == "address" and json_address:
-        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(
-            value
-        )
+        return sql.SQL("CASE jsonb_typeof({0}) WHEN 'string' THEN {0} #>> '{{}}' ELSE {0}::text END").format(value)
     if name in NOT_NULL:
         return sql.SQL("coalesce({}, {})").format(value, sql.SQL(NOT_NULL[name]))
     return value
@@ -246,6 +244,4 @@ def drop(connection: BaseDatabaseWrapper) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("DROP VIEW IF EXISTS customers_view")
         for event in ("insert", "update", "delete"):
-            cursor.execute(
-                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(f"customers_view_{event}"))
-            )
+            cursor.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(f"customers_view_{event}")))

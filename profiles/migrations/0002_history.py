@@ -27,7 +27,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("changed_at", models.DateTimeField(db_default=Now())),
-                ("changed_by", models.UUIDField(help_text="The user who did it, where the writer said so.", null=True)),
+                (
+                    "changed_by",
+                    models.UUIDField(help_text="The user who did it, where the writer said so.", null=True),
+                ),
                 ("via", models.CharField(help_text="What wrote it: admin, api, sql, …", max_length=63)),
                 ("changes", models.JSONField()),
             ],

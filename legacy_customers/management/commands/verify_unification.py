@@ -22,9 +22,7 @@ class Command(BaseCommand):
     help = "Hold every profile, order and backup against the legacy rows that they came from. Exit 0 passed, 3 a difference."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--json", metavar="FILE", help="write the evidence there, '-' for standard output"
-        )
+        parser.add_argument("--json", metavar="FILE", help="write the evidence there, '-' for standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -1,0 +1,44 @@
+-- Orders point at users (unification/orders.py). REPOINT runs once per range of orders.
+-- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
+
+-- KEEP_DATE
+CREATE OR REPLACE FUNCTION unification_keep_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.updated_at := OLD.updated_at;
+    RETURN NEW;
+END
+$$;
+DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
+CREATE TRIGGER zz_unification_keep_updated_at BEFORE UPDATE ON orders FOR EACH ROW
+    WHEN (current_setting('unification.repointing', true) = 'on') EXECUTE FUNCTION unification_keep_updated_at();
+
+-- REPOINT
+UPDATE orders AS src SET user_id = i.user_id
+FROM legacy_identities AS i
+WHERE i.customer_id = src.customer_id AND src.user_id IS NULL AND true;
+
+-- DANGLING, where there is no foreign key
+UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
+WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id);
+
+-- DISAGREEING
+INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row,
+    other_value, other_table, other_row)
+SELECT p.id, 'orders.user_id', 'order', to_jsonb(o.user_id), 'orders', o.id::text,
+    to_jsonb(i.user_id), 'customers', o.id::text
+FROM "orders" AS o
+JOIN legacy_identities AS i ON i.customer_id = o.customer_id
+JOIN profiles AS p ON p.user_id = o.user_id
+WHERE o.user_id <> i.user_id AND o.customer_id IS NOT NULL
+ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING;
+
+-- ADD_FOREIGN_KEY, where there is none
+ALTER TABLE orders ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
+DEFERRABLE INITIALLY DEFERRED NOT VALID;
+
+-- VALIDATE
+ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey;
+
+-- STOP_KEEPING
+DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
+DROP FUNCTION IF EXISTS unification_keep_updated_at();
