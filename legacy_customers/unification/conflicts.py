@@ -6,7 +6,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from . import bulk_load, phases
-from .consolidate import said, source_value
+from .consolidate import has_address, said, source_value
 from .field_map import Field, Kind, Rule, Table, fields_of
 from .sources import Sources
 
@@ -188,7 +188,7 @@ RIVALS: dict[Table, tuple[str, sql.SQL, sql.SQL]] = {
 def winner(sources: Sources, losing: Table) -> sql.Composable:
     """Who won: the person's first row, in the order of the rules, that holds the chosen value of `l.field`.
 
-    A part of a JSON address won with the address that it stands in.
+    An address won as a whole: the row that gave it, whether the value stands in a column or in its JSON.
     """
     contested = {
         field.column for field in fields_of(losing) if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
@@ -206,15 +206,17 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
                 for field in fields
             )
         )
+        holds = sql.SQL("{} #> l.path = l.chosen_value").format(cell)
+        if table is Table.CUSTOMERS:
+            holds = sql.SQL("CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND {} ELSE {} END").format(
+                has_address(sources, alias), holds
+            )
         branches.append(
-            sql.SQL(
-                "{select} FROM {found} AND l.winner IS NULL AND l.field = ANY({fields})"
-                " AND {cell} #> l.path = l.chosen_value"
-            ).format(
+            sql.SQL("{select} FROM {found} AND l.winner IS NULL AND l.field = ANY({fields}) AND {holds}").format(
                 select=select,
                 found=found.format(**{str(name): sources.table(name) for name in Table}),
                 fields=sql.Literal([field.column for field in fields]),
-                cell=cell,
+                holds=holds,
             )
         )
     return sql.SQL(

@@ -59,7 +59,8 @@ def source_value(sources: Sources, field: Field, alias: str) -> sql.Composable:
     return sources.address(alias) if field.kind is Kind.ADDRESS else column(alias, field.column)
 
 
-def _has_address(sources: Sources, alias: str) -> sql.Composable:
+def has_address(sources: Sources, alias: str) -> sql.Composable:
+    """Condition: the customers row says where somebody lives; the first such row of a person gives the whole block."""
     cells = (sql.SQL("{} IS NOT NULL").format(chosen(field, source_value(sources, field, alias))) for field in BLOCK)
     return sql.SQL("({})").format(sql.SQL(" OR ").join(cells))
 
@@ -115,7 +116,7 @@ def several_customers(sources: Sources) -> sql.Composable:
     )
     cells.append(
         sql.SQL("(array_agg(ARRAY[{}] ORDER BY {}) FILTER (WHERE {}))[1:1] AS block").format(
-            block, position, _has_address(sources, "c")
+            block, position, has_address(sources, "c")
         )
     )
     notes = sql.SQL(
