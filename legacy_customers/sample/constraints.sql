@@ -22,8 +22,6 @@ CREATE INDEX idx_customers_phone ON customers (phone);
 CREATE INDEX idx_customers_is_active ON customers (is_active);
 CREATE INDEX idx_customers_customer_type ON customers (customer_type);
 CREATE INDEX idx_customers_created_at ON customers (created_at);
-CREATE INDEX idx_orders_user_id ON orders (user_id);
-CREATE INDEX idx_orders_created_at ON orders (created_at);
 
 CREATE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -73,9 +73,7 @@ def _ordinary(number: int) -> Person:
         "An ordinary customer.",
         users=[name | {"email_verified": True, "terms_accepted": True, "last_login": "2025-06-01 12:00:00"}],
         customers=[row | {"user_id": user()}] + ([name | {"loyalty_points": 5}] if number % 4 == 0 else []),
-        customer_profiles=[{"preferences": {"theme": "dark"}, "interaction_count": number}]
-        if number % 3 == 0
-        else [],
+        customer_profiles=[{"preferences": {"theme": "dark"}, "interaction_count": number}] if number % 3 == 0 else [],
         user_profiles=(
             [{"email": f"ordinary.{number:03}@example.com", "needs": ["sleep"], "interaction_count": 1}]
             if number % 30 == 1

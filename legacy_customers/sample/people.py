@@ -17,8 +17,7 @@ from legacy_customers.sample.logins import LOGINS, PASSWORD_HASH
 _STATEMENTS = Path(__file__).with_name("people.sql")
 
 _STREET = sql.SQL(
-    "1 + (h >> 21 & 1023)"
-    " || (ARRAY[' Maple Street', ' Queen Street West', ' rue Sainte-Catherine'])[1 + mod(n, 3)]"
+    "1 + (h >> 21 & 1023) || (ARRAY[' Maple Street', ' Queen Street West', ' rue Sainte-Catherine'])[1 + mod(n, 3)]"
 )
 _GUEST_STREET = sql.SQL("1 + mod(g, 900) || ' King Street East, Unit ' || mod(g, 40)")
 _JSON_ADDRESS = sql.SQL(

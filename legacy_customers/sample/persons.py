@@ -44,9 +44,7 @@ def user(position: int = 1, of: str | None = None) -> Ref:
     return Ref("users", position, of)
 
 
-def customer(
-    position: int = 1, of: str | None = None, spelling: Callable[[uuid.UUID], str] | None = None
-) -> Ref:
+def customer(position: int = 1, of: str | None = None, spelling: Callable[[uuid.UUID], str] | None = None) -> Ref:
     """The key of a customers row; customer_profiles hold it as text, in many spellings."""
     return Ref("customers", position, of, spelling)
 
@@ -93,8 +91,7 @@ def person(
     }
     rows = {
         table: [
-            _defaults(table, key, mail, position) | dict(columns)
-            for position, columns in enumerate(given[table], 1)
+            _defaults(table, key, mail, position) | dict(columns) for position, columns in enumerate(given[table], 1)
         ]
         for table in TABLES
     }

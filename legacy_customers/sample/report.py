@@ -35,8 +35,7 @@ def report(connection: BaseDatabaseWrapper) -> SampleReport:
             cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
             (counts[table],) = cursor.fetchone()
         cursor.execute(
-            "SELECT email, role::text FROM users WHERE email = ANY(%s) ORDER BY array_position(%s, "
-            "email::text)",
+            "SELECT email, role::text FROM users WHERE email = ANY(%s) ORDER BY array_position(%s, email::text)",
             [[login.email for login in LOGINS]] * 2,
         )
         logins = tuple(Login(email, PASSWORD, role) for email, role in cursor.fetchall())

@@ -14,9 +14,7 @@ _USERS = (
     ("customer", "Erin", "Ellis"),
     ("customer", "Finn", "Fox"),
 )
-_ADDRESSES = [login.email for login in LOGINS] + [
-    f"{first.lower()}@example.com" for _, first, _ in _USERS[5:]
-]
+_ADDRESSES = [login.email for login in LOGINS] + [f"{first.lower()}@example.com" for _, first, _ in _USERS[5:]]
 
 
 def _user(number: int) -> Person:
@@ -43,10 +41,7 @@ def _guest(number: int, address: str) -> Person:
     return person(
         f"seed_guest_{number}",
         "A customers row without a user.",
-        customers=[
-            seen(f"2025-09-1{number} 10:00:00")
-            | {"email": address, "first_name": "Test", "last_name": "User"}
-        ],
+        customers=[seen(f"2025-09-1{number} 10:00:00") | {"email": address, "first_name": "Test", "last_name": "User"}],
     )
 
 

@@ -49,17 +49,14 @@ ATTACHED: tuple[Person, ...] = (
             {"customer_id": customer(spelling=lambda i: i.hex), "interaction_count": 8},
             {"customer_id": customer(spelling=lambda i: f"{{{i.hex.upper()}}}"), "interaction_count": 16},
             {
-                "customer_id": customer(
-                    spelling=lambda i: "-".join(i.hex[at : at + 4] for at in range(0, 32, 4))
-                ),
+                "customer_id": customer(spelling=lambda i: "-".join(i.hex[at : at + 4] for at in range(0, 32, 4))),
                 "interaction_count": 32,
             },
         ],
     ),
     person(
         "customer_profile_of_nobody",
-        "Chat ids, a uuid of no customer, a user's id, spellings that are no uuid: archived, and "
-        "counted by name.",
+        "Chat ids, a uuid of no customer, a user's id, spellings that are no uuid: archived, and counted by name.",
         users=[VERIFIED],
         customers=[LINKED],
         customer_profiles=[
@@ -78,8 +75,7 @@ ATTACHED: tuple[Person, ...] = (
         users=[VERIFIED],
         customers=[LINKED, {}],
         customer_profiles=[
-            {"customer_id": customer(), "interaction_count": 5, "preferences": {"a": 1}}
-            | seen("2024-01-01 00:00:00"),
+            {"customer_id": customer(), "interaction_count": 5, "preferences": {"a": 1}} | seen("2024-01-01 00:00:00"),
             {
                 "customer_id": customer(2, spelling=lambda i: str(i).upper()),
                 "interaction_count": 7,
@@ -90,8 +86,7 @@ ATTACHED: tuple[Person, ...] = (
     ),
     person(
         "session_of_one_user",
-        "Attached by the session, though the address is somebody else's; email, phone, age go to the "
-        "archive.",
+        "Attached by the session, though the address is somebody else's; email, phone, age go to the archive.",
         users=[{"session_id": "session-one-user"}, VERIFIED | {"email": "bystander@example.com"}],
         customers=[LINKED, {"user_id": user(2), "email": "bystander@example.com"}],
         user_profiles=[
@@ -128,9 +123,7 @@ ATTACHED: tuple[Person, ...] = (
         "The user's address is not verified: archived.",
         users=[{}],
         customers=[LINKED],
-        user_profiles=[
-            {"email": "session.by.unverified.address@example.com", "medical_conditions": ["migraine"]}
-        ],
+        user_profiles=[{"email": "session.by.unverified.address@example.com", "medical_conditions": ["migraine"]}],
     ),
     person(
         "session_of_two_users",

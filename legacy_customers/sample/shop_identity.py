@@ -13,8 +13,7 @@ LINKED_ROWS: tuple[Person, ...] = (
         "The plain case: a user and the row that the trigger made.",
         users=[VERIFIED | {"first_name": "Lena", "last_name": "Linked", "phone": "+14165550100"}],
         customers=[
-            LINKED
-            | {"first_name": "Lena", "last_name": "Linked", "phone": "+14165550100", "is_verified": True}
+            LINKED | {"first_name": "Lena", "last_name": "Linked", "phone": "+14165550100", "is_verified": True}
         ],
         customer_profiles=[{"preferences": {"theme": "dark"}, "interaction_count": 4}],
         orders=[{"user_id": user(), "customer_id": customer()}],
@@ -86,8 +85,7 @@ MATCHED: tuple[Person, ...] = (
     ),
     person(
         "guests_in_other_spellings_of_verified_user",
-        "Capitals, blanks, a no-break space, a tab and an ideographic space around the address do "
-        "not matter.",
+        "Capitals, blanks, a no-break space, a tab and an ideographic space around the address do not matter.",
         users=[VERIFIED | {"email": "spellings@example.com"}],
         customers=[
             LINKED | {"email": "spellings@example.com"},
@@ -173,8 +171,7 @@ SEPARATE: tuple[Person, ...] = (
     ),
     person(
         "guest_agrees_with_one_of_two",
-        "User and linked row disagree on the birth date; the guest agrees with the user only, and "
-        "stays separate.",
+        "User and linked row disagree on the birth date; the guest agrees with the user only, and stays separate.",
         users=[VERIFIED | {"date_of_birth": "1980-01-01"}],
         customers=[LINKED | {"date_of_birth": "1981-01-01"}, {"date_of_birth": "1980-01-01"}],
     ),
@@ -209,8 +206,7 @@ SEPARATE: tuple[Person, ...] = (
     ),
     person(
         "users_who_differ_in_case",
-        "Two verified logins differ in case only: both stay, with a suggestion; the guest belongs to "
-        "neither.",
+        "Two verified logins differ in case only: both stay, with a suggestion; the guest belongs to neither.",
         users=[VERIFIED | {"email": "twin@example.com"}, VERIFIED | {"email": "Twin@Example.com"}],
         customers=[
             LINKED | {"email": "twin@example.com"},
@@ -269,24 +265,20 @@ SEPARATE: tuple[Person, ...] = (
 NEW_USERS: tuple[Person, ...] = (
     person(
         "guest_alone",
-        "A guest with an address that is no user's: a new user who cannot log in until the password "
-        "is reset.",
+        "A guest with an address that is no user's: a new user who cannot log in until the password is reset.",
         customers=[{"first_name": "Gus", "loyalty_points": 3, "marketing_consent": True}],
         customer_profiles=[{"preferences": {"channel": "sms"}}],
         orders=[{"customer_id": customer()}],
     ),
     person(
         "guests_who_share_an_address",
-        "Spelled in five ways (case, blank, no-break space, tab): one new user, the newest row is "
-        "the primary one.",
+        "Spelled in five ways (case, blank, no-break space, tab): one new user, the newest row is the primary one.",
         customers=[
-            seen("2023-01-01 10:00:00")
-            | {"email": "shared@example.com", "loyalty_points": 1, "first_name": "First"},
+            seen("2023-01-01 10:00:00") | {"email": "shared@example.com", "loyalty_points": 1, "first_name": "First"},
             seen("2023-02-01 10:00:00") | {"email": "SHARED@example.com", "loyalty_points": 2},
             seen("2023-03-01 10:00:00") | {"email": " shared@example.com", "loyalty_points": 4},
             seen("2023-04-01 10:00:00") | {"email": "shared@example.com\u00a0", "loyalty_points": 8},
-            seen("2023-05-01 10:00:00")
-            | {"email": "\tShared@Example.com\t", "loyalty_points": 16, "phone": "1"},
+            seen("2023-05-01 10:00:00") | {"email": "\tShared@Example.com\t", "loyalty_points": 16, "phone": "1"},
         ],
         customer_profiles=[
             {"customer_id": customer(2), "interaction_count": 3},
@@ -368,8 +360,7 @@ NEW_USERS: tuple[Person, ...] = (
     ),
     person(
         "guests_whose_case_is_not_plain",
-        "Greek sigmas, sharp s and the Turkish dotted I: what is equal is what PostgreSQL's lower() "
-        "makes equal.",
+        "Greek sigmas, sharp s and the Turkish dotted I: what is equal is what PostgreSQL's lower() makes equal.",
         customers=[
             {"email": text}
             for text in (

@@ -9,8 +9,7 @@ from legacy_customers.sample.shop_values import NEWEST, OLDER, OLDEST
 LISTS: tuple[Person, ...] = (
     person(
         "preferences_merge",
-        "Nested preferences: the newest source wins key by key, each losing value is a conflict with "
-        "its path.",
+        "Nested preferences: the newest source wins key by key, each losing value is a conflict with its path.",
         users=[VERIFIED],
         customers=[LINKED, {}],
         customer_profiles=[
@@ -34,9 +33,7 @@ LISTS: tuple[Person, ...] = (
         "Blank values in the newest source lose against anything: null, '', {}, [] and blanks.",
         users=[VERIFIED],
         customers=[LINKED],
-        customer_profiles=[
-            OLDER | {"preferences": {"a": 1, "b": "x", "c": {"d": 2}, "e": [3], "f": "y", "g": False}}
-        ],
+        customer_profiles=[OLDER | {"preferences": {"a": 1, "b": "x", "c": {"d": 2}, "e": [3], "f": "y", "g": False}}],
         user_profiles=[
             NEWEST
             | {
@@ -61,17 +58,14 @@ LISTS: tuple[Person, ...] = (
     ),
     person(
         "preferences_are_a_list",
-        "The newest preferences are a list, the next a text: both stay whole in conflicts, the third "
-        "is taken.",
+        "The newest preferences are a list, the next a text: both stay whole in conflicts, the third is taken.",
         users=[VERIFIED],
         customers=[LINKED, {}],
         customer_profiles=[
             OLDER | {"preferences": Jsonb("dark please")},
             OLDEST | {"customer_id": customer(2), "preferences": {"theme": "dark"}},
         ],
-        user_profiles=[
-            NEWEST | {"email": "preferences.are.a.list@example.com", "preferences": ["dark", "large"]}
-        ],
+        user_profiles=[NEWEST | {"email": "preferences.are.a.list@example.com", "preferences": ["dark", "large"]}],
     ),
     person(
         "preferences_blank",
@@ -97,8 +91,7 @@ LISTS: tuple[Person, ...] = (
     ),
     person(
         "tags_are_an_object",
-        "The linked row's tags are an object, a guest's a text and another's a number: each whole in "
-        "a conflict.",
+        "The linked row's tags are an object, a guest's a text and another's a number: each whole in a conflict.",
         users=[VERIFIED],
         customers=[
             LINKED | {"tags": {"vip": True}},
@@ -170,8 +163,7 @@ LISTS: tuple[Person, ...] = (
     ),
     person(
         "notes_joined",
-        "Distinct notes, oldest first by created_at, whatever was changed last; one is there twice, "
-        "one is blank.",
+        "Distinct notes, oldest first by created_at, whatever was changed last; one is there twice, one is blank.",
         users=[VERIFIED],
         customers=[
             LINKED | seen("2023-03-01 00:00:00", "2025-01-01 00:00:00") | {"notes": "Third."},

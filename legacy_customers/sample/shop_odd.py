@@ -35,9 +35,7 @@ TEXTS: tuple[Person, ...] = (
         "\u200d\u2060",
     ),
     _named("unicode_astral", "Beyond the basic plane.", "𝔄𝔫𝔫", "𠮷野", city="𠮷祥寺", tags=["𝔙𝔦𝔭"]),
-    _named(
-        "unicode_white_space", "A name of exotic white space alone is blank.", "\u3000\u2003", "\u00a0\u2009"
-    ),
+    _named("unicode_white_space", "A name of exotic white space alone is blank.", "\u3000\u2003", "\u00a0\u2009"),
     _named(
         "markup_and_quotes",
         "What a careless program would run.",
@@ -149,9 +147,7 @@ TEXTS: tuple[Person, ...] = (
             )
         ],
         customer_profiles=[
-            dict.fromkeys(
-                ("preferences", "purchase_history", "interaction_count", "created_at", "updated_at")
-            )
+            dict.fromkeys(("preferences", "purchase_history", "interaction_count", "created_at", "updated_at"))
         ],
     ),
     person(

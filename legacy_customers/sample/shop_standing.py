@@ -107,8 +107,7 @@ ORDERS: tuple[Person, ...] = (
     ),
     person(
         "orders_that_disagree",
-        "user_id and customer_id name two people: user_id stays, a conflict is recorded. Once the "
-        "customer is a guest.",
+        "user_id and customer_id name two people: user_id stays, a conflict is recorded. Once the customer is a guest.",
         users=[VERIFIED, VERIFIED | {"email": "orders.other@example.com"}],
         customers=[
             LINKED,

@@ -11,8 +11,7 @@ NEWEST, OLDER, OLDEST = (seen(f"2024-0{month}-01 10:00:00") for month in (9, 6, 
 FIRST: tuple[Person, ...] = (
     person(
         "names_disagree",
-        "Linked row, user and two guests disagree on name and phone: the linked row's stand, each "
-        "other is a conflict.",
+        "Linked row, user and two guests disagree on name and phone: the linked row's stand, each other is a conflict.",
         users=[VERIFIED | {"first_name": "Robert", "last_name": "Ray", "phone": "+14165550111"}],
         customers=[
             LINKED | {"first_name": "Bob", "last_name": "Ray", "phone": "+14165550112"},
@@ -195,8 +194,7 @@ ADDRESSES: tuple[Person, ...] = (
     ),
     _addressed(
         "address_json",
-        "JSON as text: it stays as text, its parts fill the blank columns, its country replaces the "
-        "default one.",
+        "JSON as text: it stays as text, its parts fill the blank columns, its country replaces the default one.",
         '{"street": "5 Harbour Road", "city": "Vancouver", "province": "BC",'
         ' "postal_code": "V6B 1A1", "country": "Canada"}',
     ),
@@ -217,20 +215,15 @@ ADDRESSES: tuple[Person, ...] = (
     _addressed(
         "address_json_odd_parts",
         "Parts that are numbers, null, lists and objects.",
-        '{"street": ["1", "Side St"], "city": null, "province": {"code": "WA"},'
-        ' "postal_code": 98101, "country": ""}',
+        '{"street": ["1", "Side St"], "city": null, "province": {"code": "WA"}, "postal_code": 98101, "country": ""}',
     ),
     _addressed("address_json_list", "JSON of another shape: text and no more.", '["1 List Lane", "Boise"]'),
-    _addressed(
-        "address_json_broken", "It looks like JSON and is not.", '{"street": "1 Broken Bridge", "city": '
-    ),
+    _addressed("address_json_broken", "It looks like JSON and is not.", '{"street": "1 Broken Bridge", "city": '),
     _addressed("address_text_null", "The text null is blank in an address.", "null"),
     _addressed("address_text_empty_object", "The text {} is blank in an address.", "{}"),
     _addressed("address_text_empty_list", "The text [] is blank in an address.", "[]"),
     _addressed("address_text_empty_string", 'The text "" (two quotes) is blank in an address.', '""'),
-    _addressed(
-        "address_with_lines", "Several lines, quotes, a backslash.", '12 "The Mews"\nFlat 3\\4\n\nOttawa'
-    ),
+    _addressed("address_with_lines", "Several lines, quotes, a backslash.", '12 "The Mews"\nFlat 3\\4\n\nOttawa'),
     person(
         "address_blank_json_then_guest",
         "The linked row's address is the text {}: the guest's block is taken.",
@@ -242,8 +235,7 @@ ADDRESSES: tuple[Person, ...] = (
 NUMBERS: tuple[Person, ...] = (
     person(
         "customer_types",
-        "The linked row is 'regular', the guests are not: the newest guest's is taken, the other is "
-        "a conflict.",
+        "The linked row is 'regular', the guests are not: the newest guest's is taken, the other is a conflict.",
         users=[VERIFIED],
         customers=[LINKED, NEWEST | {"customer_type": "vip"}, OLDER | {"customer_type": "medical"}],
     ),
@@ -265,8 +257,7 @@ NUMBERS: tuple[Person, ...] = (
         "Every sum is larger than its old column.",
         users=[VERIFIED],
         customers=[
-            LINKED
-            | {"loyalty_points": 2147483647, "total_spent": "9999999999.99", "order_count": 2147483647},
+            LINKED | {"loyalty_points": 2147483647, "total_spent": "9999999999.99", "order_count": 2147483647},
             {"loyalty_points": 2147483647, "total_spent": "9999999999.99", "order_count": 2147483647},
         ],
         customer_profiles=[
@@ -300,16 +291,12 @@ NUMBERS: tuple[Person, ...] = (
         "last order a guest's.",
         users=[VERIFIED | seen("2022-01-01 00:00:00", "2022-06-01 00:00:00")],
         customers=[
-            LINKED
-            | seen("2022-02-01 00:00:00", "2022-07-01 00:00:00")
-            | {"last_order_date": "2022-06-30 12:00:00"},
-            seen("2022-03-01 00:00:00", "2022-08-01 00:00:00")
-            | {"last_order_date": "2022-07-31 12:00:00.123456"},
+            LINKED | seen("2022-02-01 00:00:00", "2022-07-01 00:00:00") | {"last_order_date": "2022-06-30 12:00:00"},
+            seen("2022-03-01 00:00:00", "2022-08-01 00:00:00") | {"last_order_date": "2022-07-31 12:00:00.123456"},
         ],
         customer_profiles=[seen("2022-04-01 00:00:00", "2025-12-31 23:59:59.999999")],
         user_profiles=[
-            seen("2021-12-31 23:59:59", "2022-09-01 00:00:00")
-            | {"email": "times.over.all.tables@example.com"}
+            seen("2021-12-31 23:59:59", "2022-09-01 00:00:00") | {"email": "times.over.all.tables@example.com"}
         ],
     ),
 )

@@ -1,5 +1,7 @@
 """Backups of the five legacy tables: complete, with a primary key, counted and hashed, and never written again."""
 
+import re
+
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -73,31 +75,28 @@ def count_and_hash(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table
     """Number of rows and a hash over all cells that does not depend on their order."""
     cursor.execute(
         sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS src").format(
-            row_hash(connection, columns_of(connection, table)), sql.Identifier(table)
+            row_hash(columns_of(connection, table)), sql.Identifier(table)
         )
     )
     rows, digest = cursor.fetchone()
     return rows, digest
 
 
-def row_hash(connection: BaseDatabaseWrapper, columns: dict[str, str], alias: str = "src") -> sql.Composable:
-    """A 64-bit hash of a row, aware of types: NULL is not '', 1 is not '1'.
+# Types whose hash function tells every two values apart, and NULL from both. It is not so with others: numeric ignores
+# the sign, an empty jsonb and 0 hash as NULL does, citext ignores case, json and point have none. Their text is hashed.
+HASHED_AS_THEY_ARE = {
+    *("boolean", "smallint", "integer", "bigint", "uuid", "text", "character varying"),
+    *("date", "timestamp without time zone", "timestamp with time zone"),
+}
+MODIFIER = re.compile(r"\([\d,]+\)")  # as in character varying(255)
 
-    A column whose type has no hash function (json, xml, a geometric type) is hashed as its text.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT t.name FROM unnest(%s::text[]) AS t (name) WHERE EXISTS ("
-            " SELECT FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod AND a.amname = 'hash'"
-            " WHERE o.opcintype = t.name::regtype OR (o.opcintype = 'text'::regtype AND t.name LIKE 'character varying%%')"
-            " OR (o.opcintype = 'anyenum'::regtype AND (SELECT typtype FROM pg_type WHERE oid = t.name::regtype) = 'e'))",
-            [list(set(columns.values()))],
-        )
-        hashable = {name for (name,) in cursor.fetchall()}
+
+def row_hash(columns: dict[str, str], alias: str = "src") -> sql.Composable:
+    """A 64-bit hash of a row, aware of NULL and of the column: NULL is not '', a value moved to the next column shows."""
     cells = (
-        sql.SQL("{}").format(sql.Identifier(alias, name))
-        if kind in hashable
-        else sql.SQL("{}::text").format(sql.Identifier(alias, name))
+        sql.SQL("{}" if MODIFIER.sub("", kind) in HASHED_AS_THEY_ARE else "{}::text").format(
+            sql.Identifier(alias, name)
+        )
         for name, kind in columns.items()
     )
     return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))

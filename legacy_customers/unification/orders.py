@@ -5,7 +5,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import phases
+from . import fingerprint, phases
 from .sources import Sources
 
 PHASE = "orders"
@@ -71,6 +71,18 @@ DEFERRABLE INITIALLY DEFERRED NOT VALID
 """
 VALIDATE = "ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey"
 
+# The indexes that the new application asks by, where the legacy table has none that begins so. An index that an
+# interrupted build left behind is not valid, and is dropped first.
+INDEXES = {"orders_user": "user_id", "orders_created_at": "created_at"}
+LEFT_BEHIND = """
+SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid)
+"""
+HAS_INDEX = """
+SELECT EXISTS (
+    SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = 'orders'::regclass AND i.indisvalid AND i.indpred IS NULL AND a.attname = %s)
+"""
+
 
 def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Give every order its user, in ranges; finished when no order with a customer is left without one."""
@@ -106,6 +118,22 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 cursor.execute(VALIDATE)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(STOP_KEEPING)
+        for name, column in INDEXES.items():
+            index_concurrently(connection, name, column)
+
+
+def index_concurrently(connection: BaseDatabaseWrapper, name: str, column: str) -> None:
+    """Index orders by `column` without holding up a writer, unless the table has such an index."""
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_INDEX, [column])
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute(LEFT_BEHIND, [name])
+        if cursor.fetchone()[0]:
+            cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
+        cursor.execute(
+            sql.SQL("CREATE INDEX CONCURRENTLY {} ON orders ({})").format(sql.Identifier(name), sql.Identifier(column))
+        )
 
 
 # The user_id that an order had comes back where it is still the one that the repointing gave it.
@@ -127,4 +155,8 @@ def point_back(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(POINT_BACK)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(STOP_KEEPING)
+        legacy = fingerprint.recorded(connection)["orders"]["indexes"]
+        for name in INDEXES:
+            if name not in legacy:
+                cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
         phases.forget(connection, PHASE)
