@@ -130,9 +130,7 @@ class Range(models.Model):
 
     class Meta:
         db_table = "unification_ranges"
-        constraints = (
-            models.UniqueConstraint(fields=["phase", "first_page"], name="unification_ranges_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=["phase", "first_page"], name="unification_ranges_once"),)
 
     def __str__(self) -> str:
         return f"{self.phase} from page {self.first_page}"

@@ -1,5 +1,10 @@
 """The landing page."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from . import views
+
+urlpatterns = [
+    path("", views.landing, name="landing"),
+    path("docs/<slug:name>/", views.document, name="document"),
+]

@@ -26,9 +26,7 @@ class Command(BaseCommand):
             default="shop",
             help="seed: the seed document's numbers; shop: a few hundred people, every odd case (default)",
         )
-        what.add_argument(
-            "--people", type=int, metavar="N", help="generate N users with guests, profiles and orders"
-        )
+        what.add_argument("--people", type=int, metavar="N", help="generate N users with guests, profiles and orders")
         parser.add_argument(
             "--older",
             action="store_true",

@@ -1,0 +1,148 @@
+"""How long the take-over takes, next to a straightforward script and to the floor, all in one run on one server.
+
+    python benchmarks/consolidation.py [--people N] [--runs N]
+
+Makes a legacy database of N people (default 1,000,000) on the configured server, and for each figure a fresh copy of it.
+Prints seconds and ratios; the goals are in the last column. The client's peak memory is this process's.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+import django  # noqa: E402
+
+django.setup()
+
+import psycopg  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+
+from legacy_customers.sample import people  # noqa: E402
+from legacy_customers.unification import verify  # noqa: E402
+from tests.databases import temporary_database  # noqa: E402
+
+MEMORY = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '256MB';"
+
+
+@contextmanager
+def legacy_database(count: int) -> Iterator[str]:
+    """A database of `count` people, to be copied."""
+    with temporary_database() as name:
+        with transaction.atomic():
+            people.generate(connection, count)
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+            cursor.execute("CHECKPOINT")
+        connection.close()
+        yield name
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def run_script(name: str) -> None:
+    """One transaction, with the memory that the unification takes too."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(MEMORY)
+        cursor.execute((HERE / name).read_text(encoding="utf-8"))
+
+
+def measure_floor() -> dict[str, float]:
+    return {"floor": timed(lambda: run_script("floor.sql"))}
+
+
+def measure_naive() -> dict[str, float]:
+    """The script finds the target table with its indexes, as Django's own migrations would leave it."""
+    with connection.cursor() as cursor:
+        cursor.execute(PROFILES_DDL)
+    return {"naive": timed(lambda: run_script("naive.sql"))}
+
+
+def measure_ours() -> dict[str, float]:
+    figures = {"migrate": timed(lambda: call_command("migrate", verbosity=1))}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, extract(epoch FROM finished_at - started_at)::float FROM unification_phases"
+            " WHERE finished_at IS NOT NULL ORDER BY started_at"
+        )
+        figures |= {f"  {name}": seconds for name, seconds in cursor.fetchall()}
+    report = []
+    figures["verify"] = timed(lambda: report.append(verify.verify(connection)))
+    if not report[0].passed:
+        raise SystemExit(f"verification failed: {report[0].as_json()['checks']}")
+    return figures
+
+
+PROFILES_DDL = ""
+
+
+def profiles_ddl() -> str:
+    """The target table as `migrate` makes it on an empty database, with keys and indexes."""
+    with temporary_database(), connection.cursor() as cursor:
+        call_command("migrate", verbosity=0)
+        cursor.execute(
+            "SELECT string_agg(format('%I %s%s%s', attname, format_type(atttypid, atttypmod),"
+            " CASE WHEN attnotnull THEN ' NOT NULL' END, ' DEFAULT ' || pg_get_expr(adbin, adrelid)), ', ' ORDER BY attnum)"
+            " FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+            " WHERE attrelid = 'profiles'::regclass AND attnum > 0 AND NOT attisdropped"
+        )
+        statements = [f"CREATE TABLE profiles ({cursor.fetchone()[0]})"]
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'profiles'")
+        statements += [row[0] for row in cursor.fetchall()]
+        statements.append("ALTER TABLE profiles ADD FOREIGN KEY (user_id) REFERENCES users (id)")
+        return "; ".join(statements)
+
+
+def main() -> None:
+    global PROFILES_DDL
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=1)
+    options = parser.parse_args()
+    PROFILES_DDL = profiles_ddl()
+    figures: dict[str, list[float]] = {}
+    with legacy_database(options.people) as template:
+        for _ in range(options.runs):
+            for measure in (measure_floor, measure_naive, measure_ours):
+                with temporary_database(template=template):
+                    with connection.cursor() as cursor:
+                        cursor.execute("CHECKPOINT")
+                    for name, seconds in measure().items():
+                        figures.setdefault(name, []).append(seconds)
+    median = {name: statistics.median(values) for name, values in figures.items()}
+    with psycopg.connect(**_server()) as server:
+        version = server.info.server_version
+    print(f"\n{options.people:,} people, PostgreSQL {version // 10000}, {os.cpu_count()} cores, median of {options.runs}")
+    print(f"{'what':24}{'seconds':>9}{'× floor':>9}{'× naive':>9}")
+    for name, seconds in median.items():
+        print(f"{name:24}{seconds:9.1f}{seconds / median['floor']:9.2f}{seconds / median['naive']:9.2f}")
+    copy = median["  consolidate"] / median["floor"]
+    total, judged = median["migrate"] / median["naive"], median["verify"] / median["migrate"]
+    print(f"copy and indexes / floor   {copy:5.2f}   goal ≤ 1.3")
+    print(f"migrate / naive script     {total:5.2f}   goal ≤ 0.6")
+    print(f"verification / migrate     {judged:5.2f}   goal ≤ 0.5")
+    print(f"client memory, peak        {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:5.0f} MB")
+
+
+def _server() -> dict[str, str]:
+    params = connection.get_connection_params()
+    return {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {"dbname": "postgres"}
+
+
+if __name__ == "__main__":
+    main()

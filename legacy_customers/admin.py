@@ -1,0 +1,115 @@
+"""The old world in the admin: to be read, never written."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from profiles.admin import ReadOnlyAdmin, as_json, moment
+
+from .models import Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
+
+
+@admin.register(LegacyCustomer)
+class LegacyCustomerAdmin(ReadOnlyAdmin):
+    """customers_view, as the old application reads it."""
+
+    list_display = ("id", "email", "first_name", "last_name", "customer_type", "loyalty_points", "active")
+    list_per_page = 50
+    search_fields = ("=id", "=user_id", "email", "last_name")
+    search_help_text = "A whole id, or part of an email or a last name"
+    ordering = ("id",)
+    # The columns in the view's order, times and JSON in a readable form.
+    fields = (
+        "id",
+        "user_id",
+        "email",
+        "first_name",
+        "last_name",
+        "phone",
+        "born",
+        "address",
+        "city",
+        "state",
+        "postal_code",
+        "country",
+        "loyalty_points",
+        "total_spent",
+        "order_count",
+        "last_order",
+        "customer_type",
+        "preferred_payment_method",
+        "marketing_consent",
+        "sms_consent",
+        "tags_json",
+        "notes",
+        "is_active",
+        "is_verified",
+        "created",
+        "updated",
+        "tenant_id",
+    )
+    readonly_fields = ("id", "born", "last_order", "tags_json", "created", "updated")
+    born = moment("date_of_birth")
+    last_order = moment("last_order_date")
+    tags_json = as_json("tags")
+    created = moment("created_at", "created")
+    updated = moment("updated_at", "updated")
+
+    @admin.display(boolean=True)
+    def active(self, customer: LegacyCustomer) -> bool | None:
+        return customer.is_active
+
+
+@admin.register(CustomerIdentity)
+class CustomerIdentityAdmin(ReadOnlyAdmin):
+    list_display = ("customer_id", "user_id", "case", "position", "reason")
+    list_filter = ("case",)
+    list_per_page = 50
+    search_fields = ("=customer_id", "=user_id")
+    search_help_text = "A whole id: the customer's or the user's"
+    ordering = ("customer_id",)
+
+
+@admin.register(Attachment)
+class AttachmentAdmin(ReadOnlyAdmin):
+    list_display = ("key", "source", "user_id", "position", "reason")
+    list_filter = ("reason",)
+    list_per_page = 50
+    search_fields = ("=key", "=user_id")
+    search_help_text = "A whole key, or a user's whole id"
+    ordering = ("id",)
+
+
+@admin.register(Phase)
+class PhaseAdmin(ReadOnlyAdmin):
+    list_display = ("name", "started", "finished", "rows")
+    ordering = ("started_at", "name")
+    fields = ("name", "started", "finished", "rows", "noted")
+    readonly_fields = ("started", "finished", "noted")
+    started = moment("started_at", "started")
+    finished = moment("finished_at", "finished")
+    noted = as_json("detail")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Phase]:
+        """A list does not need the details, which can be long."""
+        phases = super().get_queryset(request)
+        match = getattr(request, "resolver_match", None)
+        return phases.defer("detail") if match and match.url_name.endswith("_changelist") else phases
+
+
+@admin.register(VerificationRun)
+class VerificationRunAdmin(ReadOnlyAdmin):
+    list_display = ("taken", "passed")
+    list_filter = ("passed",)
+    ordering = ("-taken_at", "-id")
+    fields = ("taken", "passed", "evidence")
+    readonly_fields = ("taken", "evidence")
+    taken = moment("taken_at", "taken")
+    evidence = as_json("report")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[VerificationRun]:
+        runs: QuerySet[Any] = super().get_queryset(request)
+        match = getattr(request, "resolver_match", None)
+        return runs.defer("report") if match and match.url_name.endswith("_changelist") else runs

@@ -1,0 +1,276 @@
+"""Profiles in the admin, with every odd person of the sample shop."""
+
+import html
+import uuid
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import Q
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from legacy_customers.sample.logins import LOGINS, PASSWORD, PASSWORD_HASH
+from legacy_customers.sample.persons import row_id
+from legacy_customers.sample.shop_lists import LISTS
+from legacy_customers.sample.shop_odd import ODD
+from legacy_customers.sample.shop_values import VALUES
+from profiles.models import FieldConflict, Profile, ProfileAlias, ProfileHistory
+
+LIST = "/admin/profiles/profile/"
+ADMIN = "admin@example.com"
+RECORDS = ["fieldconflict", "mergesuggestion", "profilealias", "profilehistory"]
+
+
+def log_in(client: Client, email: str = ADMIN) -> User:
+    """Log in through the form, as a person does."""
+    answer = client.post("/admin/login/", {"username": email, "password": PASSWORD, "next": "/admin/"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+    return User.objects.get(email=email)
+
+
+def of(key: str) -> Profile:
+    """The profile of the shop's person `key`."""
+    return Profile.objects.by_customer_id(row_id(key, "customers"))[0]  # type: ignore[attr-defined]
+
+
+def page(profile: Profile) -> str:
+    return f"{LIST}{profile.pk}/change/"
+
+
+def shown(client: Client, profile: Profile) -> dict[str, str]:
+    """What a browser would send back for the change form as it is."""
+    answer = client.get(page(profile))
+    assert answer.status_code == 200
+    form, data = answer.context["adminform"].form, {}
+    for bound in form:
+        value = bound.value()
+        if isinstance(bound.field.widget, type(form.fields["is_verified"].widget)):
+            data |= {bound.html_name: "on"} if value else {}
+            continue
+        widgets = getattr(bound.field.widget, "widgets", None)
+        if widgets:
+            for part, subwidget, text in zip("01", widgets, bound.field.widget.decompress(value), strict=True):
+                data[f"{bound.html_name}_{part}"] = subwidget.format_value(text) or ""
+        else:
+            text = bound.field.widget.format_value(value)
+            data[bound.html_name] = "" if text is None else str(text).replace("\n", "\r\n")
+            if bound.field.show_hidden_initial:
+                data[bound.html_initial_name] = data[bound.html_name]
+    return data
+
+
+def row(profile: Profile) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT p::text FROM profiles AS p WHERE id = %s", [profile.pk])
+        return tuple(cursor.fetchone())
+
+
+def change_thirty() -> None:
+    """Leave a trace in the history of thirty profiles."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE profiles SET phone = concat(phone, ' ') WHERE id IN (SELECT id FROM profiles LIMIT 30)")
+
+
+def test_login_is_a_raw_bcrypt_hash(shop: str, client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT password_hash FROM users WHERE email = %s", [ADMIN])
+        assert cursor.fetchone() == (PASSWORD_HASH,)
+    log_in(client)
+    assert client.get("/admin/").status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT password_hash FROM users WHERE email = %s", [ADMIN])
+        assert cursor.fetchone() == (PASSWORD_HASH,)
+
+
+def test_every_page_of_the_list_opens(shop: str, client: Client) -> None:
+    log_in(client)
+    seen = set()
+    for number in range(1, 12):
+        answer = client.get(LIST, {"p": number})
+        assert answer.status_code == 200
+        seen |= {profile.pk for profile in answer.context["cl"].result_list}
+    assert len(seen) == Profile.objects.count() == 508
+    assert answer.context["cl"].full_result_count is None
+
+
+def test_every_odd_profile_opens_and_is_saved_unchanged(shop: str, client: Client) -> None:
+    log_in(client)
+    ids = [row["id"] for person in VALUES + LISTS + ODD for row in (*person.users, *person.customers)]
+    people = Profile.objects.filter(Q(user__in=ids) | Q(id__in=ids) | Q(aliases__in=ids)).distinct()
+    assert len(people) == 80
+    for profile in people:
+        before = row(profile)
+        answer = client.post(page(profile), shown(client, profile))
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+        assert row(profile) == before, profile
+    assert list(ProfileHistory.objects.values_list("profile", "via", "changes")) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "text"),
+    [
+        ("birth_date_bc", "date_of_birth", "0044-03-15 BC"),
+        ("birth_date_five_digits", "date_of_birth", "12345-06-07"),
+        ("birth_date_infinite", "date_of_birth", "infinity"),
+        ("times_infinite", "last_order_date", "infinity"),
+    ],
+)
+def test_date_beyond_pythons_is_shown_kept_and_corrected(
+    shop: str, client: Client, key: str, name: str, text: str
+) -> None:
+    log_in(client)
+    profile = of(key)
+    data = shown(client, profile)
+    assert data[name] == text
+    assert client.post(page(profile), {**data, "phone": "555"}).status_code == 302
+    after = Profile.objects.get(pk=profile.pk)
+    assert (after.phone, str(getattr(after, name))) == ("555", text)
+    answer = client.post(page(profile), {**data, name: "2 BC"})
+    assert list(answer.context["adminform"].form.errors) == [name]
+    assert client.post(page(profile), {**data, name: "1990-02-03"}).status_code == 302
+    assert getattr(Profile.objects.get(pk=profile.pk), name).strftime("%Y-%m-%d") == "1990-02-03"
+
+
+def test_infinite_created_at_is_shown_and_kept(shop: str, client: Client) -> None:
+    log_in(client)
+    profile = of("times_infinite")
+    assert '<div class="readonly">-infinity</div>' in client.get(page(profile)).content.decode()
+    assert client.post(page(profile), shown(client, profile) | {"city": "Nowhere"}).status_code == 302
+    after = Profile.objects.get(pk=profile.pk)
+    assert (after.city, str(after.created_at)) == ("Nowhere", "-infinity")
+
+
+def test_history_names_who_changed_what_and_verification_accepts_it(shop: str, client: Client) -> None:
+    boss = log_in(client)
+    profile = of("birth_date_leap")
+    data = shown(client, profile) | {"first_name": "  Leap\u3000", "notes": "one\r\ntwo", "sms_consent": "on"}
+    assert client.post(page(profile), data).status_code == 302
+    entry = ProfileHistory.objects.get()
+    assert (entry.profile_id, entry.changed_by, entry.via) == (profile.pk, boss.pk, "admin")
+    assert set(entry.changes) == {"first_name", "notes", "sms_consent", "updated_at"}
+    assert entry.changes["first_name"] == {"old": "Leap", "new": "  Leap\u3000"}
+    assert entry.changes["notes"] == {"old": None, "new": "one\ntwo"}
+    call_command("verify_unification")
+
+
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        ("O'Brien", "markup_and_quotes"),
+        ("birth.date.leap@", "birth_date_leap"),
+        (str(row_id("birth_date_leap", "customers")), "birth_date_leap"),
+        (str(row_id("birth_date_leap", "users")), "birth_date_leap"),
+        (str(row_id("times_infinite", "customers", 2)).upper(), "times_infinite"),
+    ],
+)
+def test_search_finds_by_text_and_by_any_id(shop: str, client: Client, query: str, key: str) -> None:
+    log_in(client)
+    found = client.get(LIST, {"q": query}).context["cl"].result_list
+    assert [profile.pk for profile in found] == [of(key).pk]
+
+
+@pytest.mark.parametrize("text", ["%", "'; --", "\\", "𠮷", "no such thing", "0" * 300])
+def test_search_takes_any_text(shop: str, client: Client, text: str) -> None:
+    log_in(client)
+    assert client.get(LIST, {"q": text}).status_code == 200
+
+
+def test_filters_divide_the_profiles(shop: str, client: Client) -> None:
+    log_in(client)
+
+    def count(**query: str) -> int:
+        return int(client.get(LIST, query).context["cl"].result_count)
+
+    types = ("regular", "vip", "wholesale", "medical", "recreational", "other")
+    assert sum(count(customer_type=name) for name in types) == 508
+    assert count(customer_type="other") >= 1
+    for consent in ("marketing_consent__exact", "sms_consent__exact"):
+        assert count(**{consent: "1"}) + count(**{consent: "0"}) == 508
+
+
+@pytest.mark.parametrize("model", ["profile", "fieldconflict", "mergesuggestion", "profilealias", "profilehistory"])
+def test_list_has_a_fixed_number_of_queries(shop: str, client: Client, model: str) -> None:
+    log_in(client)
+    # Three at most of each, then as many as there are.
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE profiles SET phone = concat(phone, ' ') WHERE id IN (SELECT id FROM profiles LIMIT 30)")
+    counts = []
+    for size in (3, 50):
+        admin.site.get_model_admin(apps.get_model("profiles", model)).list_per_page = size
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            answer = client.get(f"/admin/profiles/{model}/")
+        assert answer.status_code == 200
+        assert len(answer.context["cl"].result_list) > (3 if size == 50 else 0)
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 6
+
+
+@pytest.mark.parametrize("model", ["fieldconflict", "mergesuggestion", "profilealias", "profilehistory"])
+def test_records_are_read_and_not_written(shop: str, client: Client, model: str) -> None:
+
+    log_in(client)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE profiles SET phone = concat(phone, ' ') WHERE id = %s", [of("times_infinite").pk])
+    for record in apps.get_model("profiles", model).objects.all()[:30]:
+        assert client.get(f"/admin/profiles/{model}/{record.pk}/change/").status_code == 200
+    address = f"/admin/profiles/{model}/{record.pk}"
+    assert client.get(f"/admin/profiles/{model}/add/").status_code == 403
+    assert client.post(f"{address}/change/", {}).status_code == 403
+    assert client.post(f"{address}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"/admin/profiles/{model}/", {"q": "x"}).status_code == 200
+
+
+def test_profile_is_neither_added_nor_deleted(shop: str, client: Client) -> None:
+    log_in(client)
+    profile = of("birth_date_leap")
+    assert client.get(f"{LIST}add/").status_code == 403
+    assert client.post(f"{LIST}{profile.pk}/delete/", {"post": "yes"}).status_code == 403
+    client.post(LIST, {"action": "delete_selected", "_selected_action": [str(profile.pk)], "post": "yes"})
+    assert Profile.objects.count() == 508
+
+
+@pytest.mark.parametrize(
+    ("role", "sees"),
+    [("super_admin", True), ("tenant_admin", True), ("store_manager", False), ("staff", False)],
+)
+def test_medical_conditions_need_their_permission(shop: str, client: Client, role: str, sees: bool) -> None:
+    ill = Profile.objects.exclude(medical_conditions=[]).first()
+    assert ill is not None
+    log_in(client, next(login.email for login in LOGINS if login.role == role))
+    data = shown(client, ill)
+    assert ("medical_conditions" in data) is sees
+    assert client.post(page(ill), data | {"medical_conditions": '["forged"]'}).status_code == 302
+    after = Profile.objects.get(pk=ill.pk).medical_conditions
+    assert (after == ["forged"]) is sees
+    assert client.get("/admin/profiles/profilehistory/").status_code == (200 if role == "super_admin" else 403)
+
+
+def test_medical_conflict_needs_the_permission(shop: str, client: Client) -> None:
+    conflict = FieldConflict.objects.get(field="medical_conditions")
+    address = f"/admin/profiles/fieldconflict/{conflict.pk}/change/"
+    log_in(client)
+    assert client.get(address).status_code == 200
+    log_in(client, "manager@example.com")
+    assert client.get(address).status_code == 302  # as if it did not exist
+    listed = client.get("/admin/profiles/fieldconflict/", {"q": "medical_conditions"}).context["cl"]
+    assert listed.result_count == 0
+
+
+def test_names_are_escaped(shop: str, client: Client) -> None:
+    log_in(client)
+    text = client.get(LIST, {"q": "O'Brien"}).content.decode()
+    assert "<b>%s</b>" not in text
+    assert html.escape("<b>%s</b>{}\\") in text
+
+
+def test_unknown_id_is_answered(shop: str, client: Client) -> None:
+    log_in(client)
+    assert client.get(f"{LIST}{uuid.uuid4()}/change/").status_code == 302
+    assert client.get(LIST, {"q": str(ProfileAlias.objects.all()[0].pk)}).context["cl"].result_count == 1
