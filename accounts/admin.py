@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from .models import User
 from .roles import Role, ranks_below
+from .staff_admin import SignedAdmin, viewer
 
 # Rights follow from the role alone: groups would do nothing.
 admin.site.unregister(Group)
@@ -42,7 +43,8 @@ class AccountChangeForm(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(SignedAdmin, DjangoUserAdmin):
+    tenant_path = "tenant_id"
     form = AccountChangeForm
     add_form = AccountCreationForm
     fieldsets = (
@@ -66,11 +68,6 @@ class UserAdmin(DjangoUserAdmin):
     filter_horizontal = ()
     show_full_result_count = False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        users = super().get_queryset(request)
-        viewer = _viewer(request)
-        return users if viewer.is_superuser else users.filter(tenant_id=viewer.tenant_id)
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
@@ -82,23 +79,17 @@ class UserAdmin(DjangoUserAdmin):
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if not super().has_change_permission(request, obj):
             return False
-        viewer = _viewer(request)
-        return obj is None or viewer.is_superuser or ranks_below(obj.role, viewer.role)
+        asking = viewer(request)
+        return obj is None or asking.is_superuser or ranks_below(obj.role, asking.role)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Another tenant's account cannot be made, nor one handed over."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if _viewer(request).is_superuser else (*fields, "tenant_id")
+        return fields if viewer(request).is_superuser else (*fields, "tenant_id")
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_choice_field(db_field, request, **kwargs)
-        viewer = _viewer(request)
-        if db_field.name == "role" and not viewer.is_superuser:
-            field.choices = [choice for choice in field.choices if ranks_below(choice[0], viewer.role)]
+        asking = viewer(request)
+        if db_field.name == "role" and not asking.is_superuser:
+            field.choices = [choice for choice in field.choices if ranks_below(choice[0], asking.role)]
         return field
-
-
-def _viewer(request: HttpRequest) -> User:
-    """Who asks; the admin's views let nobody in who is not logged in."""
-    assert isinstance(request.user, User)
-    return request.user

@@ -75,9 +75,7 @@ class User(AbstractBaseUser):
     terms_accepted = models.BooleanField(null=True, default=False, db_default=False)
     tenant_id = models.UUIDField(null=True, blank=True)
     last_login = UTCTimestampField(null=True, blank=True)
-    created_at = UTCTimestampField(
-        null=True, blank=True, default=timezone.now, db_default=UTCNow(), editable=False
-    )
+    created_at = UTCTimestampField(null=True, blank=True, default=timezone.now, db_default=UTCNow(), editable=False)
     updated_at = UTCTimestampField(null=True, blank=True, auto_now=True, db_default=UTCNow())
 
     objects: ClassVar[UserManager] = UserManager()

@@ -31,8 +31,7 @@ _MANAGERS = frozenset(
 # super_admin may do everything and is not listed. Medical conditions are health data: beside super_admin
 # only the tenant's administrator, who answers for them, sees them; neither a manager nor the till needs them.
 ROLE_PERMISSIONS: Mapping[str, frozenset[str]] = {
-    Role.TENANT_ADMIN: _MANAGERS
-    | {"accounts.view_user", "accounts.change_user", "profiles.view_medical_conditions"},
+    Role.TENANT_ADMIN: _MANAGERS | {"accounts.view_user", "accounts.change_user", "profiles.view_medical_conditions"},
     Role.STORE_MANAGER: _MANAGERS,
     Role.STAFF: frozenset({"profiles.view_profile", "profiles.change_profile", "orders.view_order"}),
     Role.CUSTOMER: frozenset(),

@@ -12,7 +12,6 @@ import resource
 import statistics
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,7 +126,9 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in figures.items()}
     with psycopg.connect(**_server()) as server:
         version = server.info.server_version
-    print(f"\n{options.people:,} people, PostgreSQL {version // 10000}, {os.cpu_count()} cores, median of {options.runs}")
+    print(
+        f"\n{options.people:,} people, PostgreSQL {version // 10000}, {os.cpu_count()} cores, median of {options.runs}"
+    )
     print(f"{'what':24}{'seconds':>9}{'× floor':>9}{'× naive':>9}")
     for name, seconds in median.items():
         print(f"{name:24}{seconds:9.1f}{seconds / median['floor']:9.2f}{seconds / median['naive']:9.2f}")
@@ -141,7 +142,9 @@ def main() -> None:
 
 def _server() -> dict[str, str]:
     params = connection.get_connection_params()
-    return {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {"dbname": "postgres"}
+    return {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {
+        "dbname": "postgres"
+    }
 
 
 if __name__ == "__main__":

@@ -92,9 +92,7 @@ class AdoptModel(migrations.CreateModel):
         return f"Create model {self.name}, or adopt its table"
 
 
-def _adopt(
-    schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], columns: dict[str, bool]
-) -> _Entry:
+def _adopt(schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model], columns: dict[str, bool]) -> _Entry:
     """Add the model's missing columns and drop NOT NULL where it allows null."""
     table = model._meta.db_table
     changes: list[sql.Composable] = []
@@ -108,9 +106,7 @@ def _adopt(
                     "Add and fill it or, if that table is another one of the same name, rename the table. "
                     "Then run migrate again."
                 )
-            changes.append(
-                sql.SQL("ADD COLUMN {} {}").format(_name(column), _definition(schema_editor, field))
-            )
+            changes.append(sql.SQL("ADD COLUMN {} {}").format(_name(column), _definition(schema_editor, field)))
             added.append(column)
         elif field.null and columns[column]:
             changes.append(sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(_name(column)))
@@ -187,8 +183,7 @@ def _columns(cursor: CursorWrapper, table: str) -> dict[str, bool] | None:
             "Rename it, or put the table of that name first in the search_path. Then run migrate again."
         )
     cursor.execute(
-        "SELECT attname, attnotnull FROM pg_attribute"
-        " WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
+        "SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
         [oid],
     )
     return dict(cursor.fetchall())
@@ -233,9 +228,7 @@ def _recorded(schema_editor: BaseDatabaseSchemaEditor, table: str) -> _Entry:
         row = None
         if _columns(cursor, "adopted_tables") is not None:
             cursor.execute(
-                sql.SQL("SELECT action, added_columns, relaxed_columns FROM {} WHERE table_name = %s").format(
-                    LEDGER
-                ),
+                sql.SQL("SELECT action, added_columns, relaxed_columns FROM {} WHERE table_name = %s").format(LEDGER),
                 [table],
             )
             row = cursor.fetchone()

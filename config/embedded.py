@@ -124,9 +124,7 @@ def wheel_binaries() -> dict[int, Path]:
             version = _run(postgres, "--version")  # postgres (PostgreSQL) 18.4
             found[int(version.split()[2].partition(".")[0])] = postgres.parent
     if not found:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL is not set, and the embedded PostgreSQL is not installed. {WAYS_OUT}"
-        )
+        raise ImproperlyConfigured(f"DATABASE_URL is not set, and the embedded PostgreSQL is not installed. {WAYS_OUT}")
     return found
 
 
@@ -253,9 +251,7 @@ class EmbeddedPostgres:
             raise ImproperlyConfigured(
                 f"{path}, made for the embedded PostgreSQL's socket, is not ours alone. Remove it."
             )
-        raise ImproperlyConfigured(
-            "No directory is short enough for the embedded PostgreSQL's socket: set TMPDIR."
-        )
+        raise ImproperlyConfigured("No directory is short enough for the embedded PostgreSQL's socket: set TMPDIR.")
 
     def _is_private(self, path: Path) -> bool:
         """Whether a path is a real directory of the account that nobody else can enter."""
@@ -263,9 +259,7 @@ class EmbeddedPostgres:
             status = path.lstat()
         except FileNotFoundError:
             return False
-        return (
-            stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077 and status.st_uid == self.account.uid
-        )
+        return stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077 and status.st_uid == self.account.uid
 
     def _binaries(self) -> tuple[int, Path]:
         """Our data's version (for new data the newest) and its `bin` directory, copied when need be."""
@@ -485,27 +479,18 @@ def _run(*command: str | Path, **options: Any) -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or error
-        raise ImproperlyConfigured(
-            f"The embedded PostgreSQL: {command[0]} failed: {said}\n{WAYS_OUT}"
-        ) from error
+        raise ImproperlyConfigured(f"The embedded PostgreSQL: {command[0]} failed: {said}\n{WAYS_OUT}") from error
 
 
 def _command_line(pid: int) -> str:
     """A process's arguments, separated by blanks; empty for none, or a dead one that waits for its parent."""
     if sys.platform == "linux":
         try:
-            return (
-                Path(f"/proc/{pid}/cmdline")
-                .read_bytes()
-                .replace(b"\0", b" ")
-                .decode(errors="surrogateescape")
-            )
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="surrogateescape")
         except (FileNotFoundError, ProcessLookupError):
             return ""
     # -ww, or the line ends at 80 columns.
-    return subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
-    ).stdout
+    return subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
 def _locked(path: Path, operation: int) -> int:
@@ -536,9 +521,7 @@ def _root_places(directory: Path) -> list[Path]:
     trusted = []
     for place in ROOT_PLACES:
         status = place.lstat() if os.path.lexists(place) else None
-        if status is None or (
-            stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022
-        ):
+        if status is None or (stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022):
             trusted.append(place / _digest(directory))
     return trusted
 

@@ -13,6 +13,7 @@ from .models import Attachment, CustomerIdentity, LegacyCustomer, Phase, Verific
 
 @admin.register(LegacyCustomer)
 class LegacyCustomerAdmin(ReadOnlyAdmin):
+    tenant_path = "tenant_id"
     """customers_view, as the old application reads it."""
 
     list_display = ("id", "email", "first_name", "last_name", "customer_type", "loyalty_points", "active")

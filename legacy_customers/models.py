@@ -68,6 +68,7 @@ class CustomerIdentity(models.Model):
 
     class Meta:
         db_table = "legacy_identities"
+        verbose_name_plural = "customer identities"
         indexes = (models.Index(fields=["user_id", "position"], name="legacy_identities_user"),)
 
     def __str__(self) -> str:

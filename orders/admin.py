@@ -2,11 +2,14 @@
 
 from django.contrib import admin
 
+from accounts.staff_admin import SignedAdmin
+
 from .models import Order
 
 
 @admin.register(Order)
-class OrderAdmin(admin.ModelAdmin):
+class OrderAdmin(SignedAdmin):
+    tenant_path = "user__tenant_id"
     list_display = ("order_number", "user", "total_amount", "payment_status", "created_at")
     list_select_related = ("user",)
     # Not order_source: without choices of its own, its filter would read the whole table for them.

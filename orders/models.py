@@ -83,9 +83,7 @@ class Order(models.Model):
         db_index=False,
     )
     payment_details = models.JSONField(null=True, blank=True)
-    created_at = UTCTimestampField(
-        null=True, blank=True, default=timezone.now, db_default=UTCNow(), editable=False
-    )
+    created_at = UTCTimestampField(null=True, blank=True, default=timezone.now, db_default=UTCNow(), editable=False)
     updated_at = UTCTimestampField(null=True, blank=True, auto_now=True, db_default=UTCNow())
 
     class Meta:

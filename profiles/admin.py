@@ -8,17 +8,16 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db import models, router
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import User
+from accounts.staff_admin import OwnTenantAdmin, SignedAdmin
 from config.postgresql.odd_dates import OddDate, OddTimestamp
 
-from .authorship import sign
 from .forms import ProfileForm, TextField
 from .models import FieldConflict, MergeSuggestion, Profile, ProfileAlias, ProfileHistory
 
@@ -58,7 +57,7 @@ def as_json(name: str, description: str | None = None) -> Callable[[Any, Any], S
     return show
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(OwnTenantAdmin):
     """Rows to be looked at: nobody adds, changes or deletes them here."""
 
     show_full_result_count = False
@@ -74,31 +73,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-class SignedAdmin(admin.ModelAdmin):
-    """Every write is signed with who is logged in; the admin's views are transactions."""
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Only the columns that the form changed are written: others may say more than Python can hold."""
-        self._sign(request)
-        if not change:
-            obj.save()
-        elif form.changed_data:
-            touched = [field.name for field in obj._meta.concrete_fields if getattr(field, "auto_now", False)]
-            obj.save(update_fields=[*form.changed_data, *touched])
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self._sign(request)
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._sign(request)
-        super().delete_queryset(request, queryset)
-
-    def _sign(self, request: HttpRequest) -> None:
-        assert isinstance(request.user, User)  # the admin's views let nobody in who is not logged in
-        sign(using=router.db_for_write(self.model), by=request.user.pk, via="admin")
 
 
 class CustomerTypeFilter(admin.SimpleListFilter):
@@ -118,6 +92,7 @@ class CustomerTypeFilter(admin.SimpleListFilter):
 
 @admin.register(Profile)
 class ProfileAdmin(SignedAdmin):
+    tenant_path = "user__tenant_id"
     form = ProfileForm
     list_display = (
         "name",
@@ -247,6 +222,7 @@ def value(name: str, description: str) -> Callable[[Any, Any], str]:
 
 @admin.register(FieldConflict)
 class FieldConflictAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
     list_display = ("field", "path", "rule", "chosen", "other", "profile")
     list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
     list_select_related = ("profile",)
@@ -284,6 +260,7 @@ class FieldConflictAdmin(ReadOnlyAdmin):
 
 @admin.register(MergeSuggestion)
 class MergeSuggestionAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
     list_display = ("id", "first", "second", "reason", "status", "created")
     list_filter = ("status", "reason")
     list_select_related = ("profile", "other_profile")
@@ -300,6 +277,7 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
 
 @admin.register(ProfileAlias)
 class ProfileAliasAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
     list_display = ("id", "profile")
     list_select_related = ("profile",)
     list_per_page = 50
@@ -310,6 +288,7 @@ class ProfileAliasAdmin(ReadOnlyAdmin):
 
 @admin.register(ProfileHistory)
 class ProfileHistoryAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
     list_display = ("changed", "profile", "columns", "via", "changed_by")
     list_select_related = ("profile",)
     list_per_page = 50

@@ -42,9 +42,7 @@ class Profile(models.Model):
     loyalty_points = models.BigIntegerField(default=0, db_default=0)
     customer_type = models.CharField(max_length=50, default="regular", db_default="regular")
     preferred_payment_method = models.CharField(max_length=50, null=True, blank=True)
-    total_spent = models.DecimalField(
-        max_digits=14, decimal_places=2, default=Decimal(0), db_default=Decimal(0)
-    )
+    total_spent = models.DecimalField(max_digits=14, decimal_places=2, default=Decimal(0), db_default=Decimal(0))
     order_count = models.BigIntegerField(default=0, db_default=0)
     last_order_date = models.DateTimeField(null=True, blank=True)
 
@@ -165,9 +163,7 @@ class MergeSuggestion(models.Model):
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggestions")
     other_profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggested_by")
     reason = models.CharField(max_length=32, choices=Reason.choices)
-    status = models.CharField(
-        max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN
-    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -195,9 +191,7 @@ class ProfileHistory(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    profile = models.ForeignKey(
-        Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="history"
-    )
+    profile = models.ForeignKey(Profile, on_delete=models.DO_NOTHING, db_constraint=False, related_name="history")
     changed_at = models.DateTimeField(db_default=Now())
     changed_by = models.UUIDField(null=True, help_text="The user who did it, where the writer said so.")
     via = models.CharField(max_length=63, help_text="What wrote it: admin, api, sql, …")

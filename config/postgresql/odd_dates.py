@@ -123,11 +123,7 @@ class OddTimestamptz(OddTimestamp):
 
     def replace(self, *args: Any, tzinfo: Any = UTC, **kwargs: Any) -> OddTimestamp:  # type: ignore[override]
         """Itself; without its time zone when that is replaced by None."""
-        return (
-            OddTimestamp(re.sub(r"(?<=\d)[-+]\d\d(:\d\d)*( BC)?$", r"\2", self.text))
-            if tzinfo is None
-            else self
-        )
+        return OddTimestamp(re.sub(r"(?<=\d)[-+]\d\d(:\d\d)*( BC)?$", r"\2", self.text)) if tzinfo is None else self
 
 
 @lru_cache
@@ -249,9 +245,7 @@ class _BinaryOddDumper(_OddDumper):
         if text.endswith("infinity"):
             return struct.pack(layout, -limit - 1 if text.startswith("-") else limit)
         microseconds = _microseconds(text)
-        return struct.pack(
-            layout, microseconds // _DAY_MICROSECONDS if self.oid == DATE_OID else microseconds
-        )
+        return struct.pack(layout, microseconds // _DAY_MICROSECONDS if self.oid == DATE_OID else microseconds)
 
 
 def _is_early(text: str) -> bool:
@@ -274,18 +268,11 @@ def _microseconds(text: str) -> int:
         raise ValueError(f"{text!r} is no date as PostgreSQL writes it")
     year = 1 - int(match["year"]) if match["era"] else int(match["year"])
     cycles, rest = divmod(year - _EPOCH.year, _CYCLE_YEARS)
-    month, day, hour, minute, second = (
-        int(match[name] or 0) for name in ("month", "day", "hour", "minute", "second")
-    )
+    month, day, hour, minute, second = (int(match[name] or 0) for name in ("month", "day", "hour", "minute", "second"))
     moment = datetime(_EPOCH.year + rest, month, day, hour, minute, second)
     fraction = int((match["fraction"] or ".")[1:].ljust(6, "0"))
     offset = 0
     if match["offset"]:
         hours, minutes, seconds = (int(part) for part in f"{match['offset'][1:]}:00:00".split(":")[:3])
         offset = (hours * 3600 + minutes * 60 + seconds) * (-1 if match["offset"][0] == "-" else 1)
-    return (
-        (moment - _EPOCH) // _MICROSECOND
-        + cycles * _CYCLE_DAYS * _DAY_MICROSECONDS
-        + fraction
-        - offset * 1_000_000
-    )
+    return (moment - _EPOCH) // _MICROSECOND + cycles * _CYCLE_DAYS * _DAY_MICROSECONDS + fraction - offset * 1_000_000

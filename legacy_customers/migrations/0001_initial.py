@@ -120,6 +120,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'legacy_identities',
+                'verbose_name_plural': 'customer identities',
                 'indexes': [models.Index(fields=['user_id', 'position'], name='legacy_identities_user')],
             },
         ),

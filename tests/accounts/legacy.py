@@ -90,7 +90,7 @@ def shape(table: str) -> dict[str, list[tuple[Any, ...]]]:
         ),
         "constraints": rows(
             "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-            " WHERE conrelid = %s::regclass ORDER BY 1",
+            " WHERE conrelid = %s::regclass AND contype <> 'n' ORDER BY 1",  # PostgreSQL 18 lists NOT NULL too
             table,
         ),
         "indexes": rows("SELECT indexdef FROM pg_indexes WHERE tablename = %s ORDER BY 1", table),

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 
+from accounts.authorship import sign
 from accounts.models import User
-from profiles.authorship import sign
 from profiles.models import ProfileHistory
 
 
