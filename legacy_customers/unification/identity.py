@@ -70,9 +70,7 @@ SELECT g.*, l.user_id AS account_id, l.accounts,
         WHEN l.accounts IS NULL THEN 'new_user'
         WHEN l.accounts = 1 AND l.verified
             AND coalesce(g.date_of_birth = u.date_of_birth, true)
-            AND NOT EXISTS (
-                SELECT FROM legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id
-                WHERE i.user_id = l.user_id AND c.date_of_birth <> g.date_of_birth)
+            AND coalesce(g.date_of_birth = ALL (b.birth_dates), true)
         THEN 'matched'
         ELSE 'separate'
     END AS outcome,
@@ -87,6 +85,12 @@ LEFT JOIN (
     FROM login WHERE email IN (SELECT email FROM guest) GROUP BY email
 ) AS l ON l.email = g.email
 LEFT JOIN {users} AS u ON l.accounts = 1 AND u.id = l.user_id
+LEFT JOIN (
+    SELECT user_id, array_agg(date_of_birth) AS birth_dates FROM {customers}
+    WHERE date_of_birth IS NOT NULL
+        AND user_id IN (SELECT user_id FROM login WHERE email IN (SELECT email FROM guest))
+    GROUP BY user_id
+) AS b ON b.user_id = l.user_id
 """
 )
 

@@ -59,6 +59,9 @@ ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
 """
 )
 
+A_USER_IS_GONE = """
+SELECT EXISTS (SELECT FROM legacy_identities AS i WHERE NOT EXISTS (SELECT FROM users AS u WHERE u.id = i.user_id))
+"""
 HAS_FOREIGN_KEY = """
 SELECT EXISTS (
     SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
@@ -107,8 +110,10 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             detail["rows"] += cursor.rowcount
             cursor.execute(HAS_FOREIGN_KEY)
             guarded = cursor.fetchone()[0]
-            cursor.execute(DANGLING)
-            detail["dangling"] = cursor.rowcount
+            cursor.execute(A_USER_IS_GONE)
+            if not guarded or cursor.fetchone()[0]:
+                cursor.execute(DANGLING)
+                detail["dangling"] = cursor.rowcount
             cursor.execute(DISAGREEING.format(orders=sources.table("orders")))
             detail["disagreeing"] = cursor.rowcount
         if not guarded:
