@@ -3,13 +3,14 @@
 from typing import Any, NamedTuple
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
 from legacy_customers.sample.persons import row_id
 from legacy_customers.sample.stories import load_story, named
-from legacy_customers.unification.sources import columns_of
+from legacy_customers.unification import orders, phases
+from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
 from tests.databases import temporary_database
 from tests.legacy_customers.model import (
@@ -770,4 +771,19 @@ def test_users_are_untouched_with_the_columns_that_we_do_not_know(shop: str, bef
 def test_orders_keep_every_cell_but_the_user_and_their_time_of_change(
     shop: str, before: dict[str, dict[str, str]]
 ) -> None:
+    assert contents("orders", ("user_id", *added_columns("orders"))) == before["orders"]
+
+
+def test_orders_repointed_by_an_ordinary_role_keep_their_time_of_change_too(
+    shop: str, before: dict[str, dict[str, str]], unified: Unified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE orders SET user_id = b.user_id FROM backup_orders AS b WHERE b.id = orders.id")
+    phases.forget(connection, orders.PHASE)
+    sources = find_sources(connection)
+    assert sources
+    monkeypatch.setattr(orders, "MAY_GO_WITHOUT", "SELECT false")
+    orders.repoint(connection, sources)
+    assert read_outcome(connection).orders == unified.expected.orders
     assert contents("orders", ("user_id", *added_columns("orders"))) == before["orders"]
