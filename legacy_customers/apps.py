@@ -1,7 +1,11 @@
+import time
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.management.base import CommandError
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -10,22 +14,78 @@ class LegacyCustomersConfig(AppConfig):
     verbose_name = "The old world"
 
     def ready(self) -> None:
-        pre_migrate.connect(refuse_what_does_not_fit, sender=self)
-        post_migrate.connect(stop_telling, sender=self)
+        pre_migrate.connect(before_migrate, sender=self)
+        post_migrate.connect(after_migrate, sender=self)
 
 
-def refuse_what_does_not_fit(plan: list[tuple[Any, bool]], using: str, verbosity: int, **kwargs: Any) -> None:
-    """Before `migrate` writes anything: a take-over that has not begun starts only where the database fits."""
-    from .unification import phases, preflight
+# Held by the session in which `migrate` runs; the number only has to be the same everywhere.
+ONE_AT_A_TIME = 7_213_640_119_004_266
+SECONDS_BETWEEN_TRIES = 1.0
+
+Plan = list[tuple[Any, bool]]
+
+
+def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> None:
+    """Before `migrate` writes anything: no other one runs, a take-over fits, and a way back finds every row."""
+    from .unification import phases, preflight, rollback
 
     phases.listen(verbosity > 0)
-    first = ("legacy_customers", "0001_initial")
-    if any((migration.app_label, migration.name) == first and not backwards for migration, backwards in plan):
+    wait_for_other_migrate(connections[using], plan)
+    if _holds(plan, "0001_initial", backwards=False):
         preflight.refuse_what_does_not_fit(connections[using])
+    if _holds(plan, "0003_backup", backwards=True):
+        rollback.refuse_when_rows_are_gone(connections[using])
 
 
-def stop_telling(**kwargs: Any) -> None:
-    """Progress is for the operator of `migrate` alone."""
+def _holds(plan: Plan, name: str, *, backwards: bool) -> bool:
+    return any(
+        (migration.app_label, migration.name, back) == ("legacy_customers", name, backwards) for migration, back in plan
+    )
+
+
+def wait_for_other_migrate(connection: BaseDatabaseWrapper, plan: Plan) -> None:
+    """Take the lock that lets one `migrate` at a time work on a database; it ends with `migrate` or with the session.
+
+    Asked for again and again, not waited for: a waiting query would hold up CREATE INDEX CONCURRENTLY.
+
+    Errors: CommandError where the plan was made before another `migrate` carried it out.
+    """
+    from .unification import phases
+
+    told = False
+    with connection.cursor() as cursor:
+        while not _held(connection):
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [ONE_AT_A_TIME])
+            if cursor.fetchone()[0]:
+                break
+            if not told:
+                phases.tell("another `migrate` is at work on this database, waiting for its end")
+                told = True
+            time.sleep(SECONDS_BETWEEN_TRIES)
+    applied = MigrationRecorder(connection).applied_migrations()
+    if any(((migration.app_label, migration.name) in applied) is not back for migration, back in plan):
+        raise CommandError(
+            "Another `migrate` changed this database meanwhile. Nothing was done; run this again to go on from there."
+        )
+
+
+def _held(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this session has the lock already, from a `migrate` that failed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND (classid::bigint << 32) | objid::bigint = %s AND objsubid = 1)",
+            [ONE_AT_A_TIME],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def after_migrate(using: str, **kwargs: Any) -> None:
+    """Let the next `migrate` go on. Progress is for the operator of `migrate` alone."""
     from .unification import phases
 
     phases.listen(False)
+    if _held(connections[using]):
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])

@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         params["context"] = adapters_template(settings.USE_TZ, self.timezone)
         if self.settings_dict.get("EMBEDDED"):
             server = _embedded()
-            params.update(server.join())
+            params = {**server.join(), **params} if self.settings_dict.get("USER") else {**params, **server.join()}
             if params["dbname"] == self._configured_name:
                 server.provide_database(params["dbname"])
         return params

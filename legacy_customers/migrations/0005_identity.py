@@ -1,19 +1,27 @@
 """Whose row is whose; guests without an account get a login that nobody knows the password of.
 
-Expand. Locks: ROW EXCLUSIVE on users. Resumes: one transaction, starts over. Reverses: removes the accounts made for guests
-that were never used; a used one stays, and its customers row is linked to it.
+Expand. Locks: ROW EXCLUSIVE on users. Resumes: one transaction; where it was committed, it is not done again. Reverses:
+removes the accounts made for guests that were never used; a used one stays, and its customers row is linked to it.
 """
 
 from django.db import migrations
 
-from legacy_customers.unification import identity, rollback
+from legacy_customers.unification import identity, phases, rollback
 from legacy_customers.unification.sources import find_sources
 
 
 def forwards(apps, schema_editor):
     connection = schema_editor.connection
-    if sources := find_sources(connection):
-        identity.identify(connection, sources)
+    sources = find_sources(connection)
+    if not sources:
+        return
+    if cases := identity.counts(connection):
+        # Killed between the decision and Django's record of it. Deciding again would take the guests' new accounts for
+        # somebody else's.
+        with phases.phase(connection, identity.PHASE) as detail:
+            detail["cases"], detail["rows"] = cases, sum(cases.values())
+        return
+    identity.identify(connection, sources)
 
 
 def backwards(apps, schema_editor):

@@ -80,8 +80,10 @@ BEGIN
             HINT = 'Update the customers_view row with that user_id.';
     END IF;
     IF NEW.user_id IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
-        SELECT array_agg(id) INTO accounts FROM users WHERE unification_email(email) = spelling;
+        IF unification_usable(spelling) THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
+            SELECT array_agg(id) INTO accounts FROM users WHERE unification_email(email) = spelling;
+        END IF;
         IF accounts IS NULL AND unification_usable(spelling) THEN
             NEW.email := login;
         ELSE

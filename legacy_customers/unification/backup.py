@@ -41,6 +41,8 @@ def back_up(connection: BaseDatabaseWrapper) -> None:
             for table in LEGACY_TABLES:
                 columns = fingerprint.legacy_columns(connection, table)
                 backup = sql.Identifier(f"backup_{table}")
+                # Of a run that was killed before Django recorded it.
+                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(backup))
                 cursor.execute(
                     CREATE_BACKUP.format(
                         backup=backup,

@@ -35,6 +35,8 @@ QUERIES = {
         WHERE t.tgrelid = ANY(%s::regclass[]) AND NOT t.tgisinternal ORDER BY 1, 2""",
 }
 
+SINGULAR = {"columns": "column", "constraints": "constraint", "indexes": "index", "triggers": "trigger"}
+
 
 def take(connection: BaseDatabaseWrapper) -> Fingerprint:
     """Table → kind → name → definition, of the legacy tables that exist."""
@@ -73,7 +75,7 @@ def differences(before: Fingerprint, after: Fingerprint) -> list[str]:
         for kind, things in kinds.items():
             now = after.get(table, {}).get(kind, {})
             lines += [
-                f"{table}: {kind[:-1]} {name} was {things.get(name, 'absent')}, is {now.get(name, 'absent')}"
+                f"{table}: {SINGULAR[kind]} {name} was {things.get(name, 'absent')}, is {now.get(name, 'absent')}"
                 for name in sorted(things.keys() | now.keys())
                 if things.get(name) != now.get(name)
             ]

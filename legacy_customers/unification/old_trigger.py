@@ -30,6 +30,7 @@ def drop(connection: BaseDatabaseWrapper) -> None:
         found = find(connection)
         detail["triggers"] = detail.get("triggers", []) + [list(row) for row in found]
         detail["rows"] = 0
+        phases.note(connection, PHASE, triggers=detail["triggers"])
         with connection.cursor() as cursor:
             for name, _, _ in found:
                 cursor.execute(sql.SQL("DROP TRIGGER {} ON users").format(sql.Identifier(name)))

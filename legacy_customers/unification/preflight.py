@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from .field_map import FIELD_MAP
+from .field_map import FIELD_MAP, Table
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of, existing_tables
 
 MINIMUM_VERSION = 140000
@@ -128,8 +128,11 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "updated_at": TIMESTAMP,
     },
 }
+# Columns that go elsewhere than the field map says, with the width that they find there.
+OTHER_WIDTHS = ((Table.CUSTOMERS, "email", 255), (Table.CUSTOMER_PROFILES, "customer_id", 100))
 # Names that the unification creates.
 CREATED = (
+    "adopted_tables",
     "profiles",
     "profile_aliases",
     "field_conflicts",
@@ -183,6 +186,11 @@ def server(found: Found) -> Iterator[Blocker]:
         )
 
 
+def _suggested(accepted: tuple[str, ...]) -> str:
+    """The type to name in a way out: the first that can be written down, and that cuts nothing off."""
+    return next(kind for kind in accepted if kind != "enum")
+
+
 def missing(found: Found) -> Iterator[Blocker]:
     """Tables and columns that are not there."""
     for table, columns in COLUMNS.items():
@@ -198,7 +206,7 @@ def missing(found: Found) -> Iterator[Blocker]:
                 yield Blocker(
                     "B004",
                     f"Column {table}.{name} is missing.",
-                    f"ALTER TABLE {table} ADD COLUMN {name} {columns[name][-1] if name == 'role' else columns[name][0]}.",
+                    f"ALTER TABLE {table} ADD COLUMN {name} {_suggested(columns[name])}.",
                 )
 
 
@@ -213,7 +221,7 @@ def types(found: Found) -> Iterator[Blocker]:
                 yield Blocker(
                     "B005",
                     f"Column {table}.{name} is {kind}; {' or '.join(accepted)} is needed.",
-                    f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {accepted[-1]} USING {name}::{accepted[-1]}.",
+                    f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {_suggested(accepted)} USING {name}::{_suggested(accepted)}.",
                 )
 
 
@@ -251,7 +259,9 @@ def rights(found: Found) -> Iterator[Blocker]:
 def names(found: Found) -> Iterator[Blocker]:
     """Relations that stand where ours will."""
     for name, kind in found.rows(
-        "SELECT relname, CASE relkind WHEN 'v' THEN 'view' WHEN 'r' THEN 'table' ELSE 'relation' END FROM pg_class"
+        "SELECT relname, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'"
+        " WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' WHEN 'r' THEN 'table' WHEN 'p' THEN 'table'"
+        " ELSE 'index' END FROM pg_class"
         " WHERE relname = ANY(%s) AND pg_table_is_visible(oid) ORDER BY 1",
         list(CREATED),
     ):
@@ -322,28 +332,32 @@ def roles(found: Found) -> Iterator[Blocker]:
 
 
 def widths(found: Found) -> Iterator[Blocker]:
-    """Values that do not fit a profile's column; only columns wider than it are read."""
-    for field in FIELD_MAP:
-        for table in field.sources:
-            kind = found.tables.get(table, {}).get(field.column)
-            if field.width is None or kind is None or kind.split("(")[0] not in TEXT:
-                continue
-            limit = int(kind.split("(")[1].rstrip(")")) if "(" in kind else None
-            if limit is not None and limit <= field.width:
-                continue
-            key = sql.Identifier(BACKUP_KEYS[table])
-            too_long = found.rows(
-                sql.SQL("SELECT {}::text FROM {} WHERE char_length({}) > {} ORDER BY 1 LIMIT 5").format(
-                    key, sql.Identifier(table), sql.Identifier(field.column), sql.Literal(field.width)
-                )
+    """Values that do not fit where they go; only columns wider than that are read."""
+    mapped = [
+        (table, field.column, field.width) for field in FIELD_MAP for table in field.sources if field.width is not None
+    ]
+    for table, column, width in (*mapped, *OTHER_WIDTHS):
+        kind = found.tables.get(table, {}).get(column)
+        if kind is None or kind.split("(")[0] not in TEXT or BACKUP_KEYS[table] not in found.tables[table]:
+            continue
+        limit = int(kind.split("(")[1].rstrip(")")) if "(" in kind else None
+        if limit is not None and limit <= width:
+            continue
+        too_long = found.rows(
+            sql.SQL("SELECT {}::text FROM {} WHERE char_length({}) > {} ORDER BY 1 LIMIT 5").format(
+                sql.Identifier(BACKUP_KEYS[table]),
+                sql.Identifier(table),
+                sql.Identifier(column),
+                sql.Literal(width),
             )
-            if too_long:
-                ids = ", ".join(row[0] for row in too_long)
-                yield Blocker(
-                    "B013",
-                    f"Values of {table}.{field.column} are longer than {field.width} characters: {ids}.",
-                    "Shorten them, or move the rest to customers.notes.",
-                )
+        )
+        if too_long:
+            ids = ", ".join(row[0] for row in too_long)
+            yield Blocker(
+                "B013",
+                f"Values of {table}.{column} are longer than {width} characters: {ids}.",
+                "Shorten them, or move the rest to customers.notes.",
+            )
 
 
 def sums(found: Found) -> Iterator[Blocker]:

@@ -28,6 +28,28 @@ CROSS JOIN LATERAL jsonb_each(h.changes) AS c
 GROUP BY h.profile_id, p.user_id, c.key
 """
 
+# Who came since has no legacy row: each value that says something is one to write, and a sum counts from 0.
+CAME_SINCE = """
+CREATE TEMP TABLE came_since ON COMMIT DROP AS
+SELECT p.id AS profile_id, p.user_id FROM profiles AS p
+WHERE NOT EXISTS (SELECT FROM backup_users AS b WHERE b.id = p.user_id)
+    AND NOT EXISTS (SELECT FROM legacy_identities AS i WHERE i.user_id = p.user_id)
+"""
+CHANGED_AS_NEW = """
+DELETE FROM changed USING came_since AS s WHERE s.profile_id = changed.profile_id AND changed.field = ANY(%(fields)s);
+INSERT INTO changed (profile_id, user_id, field, first_old)
+SELECT s.profile_id, s.user_id, c.key, '0'
+FROM came_since AS s JOIN profiles AS p ON p.id = s.profile_id CROSS JOIN LATERAL jsonb_each(to_jsonb(p)) AS c
+WHERE c.key = ANY(%(fields)s) AND c.value NOT IN ('null', '{}', '[]', '0', '""')
+"""
+
+# Of those, who cannot log in is a guest of the legacy world, and is treated as the guests are who were there before.
+GUESTS_SINCE = """
+INSERT INTO legacy_identities (customer_id, user_id, "case", position)
+SELECT s.profile_id, s.user_id, 'new_user', 1 FROM came_since AS s JOIN users AS u ON u.id = s.user_id
+WHERE u.email IS NULL OR (u.password_hash LIKE '!%' AND u.last_login IS NULL AND u.role::text = 'customer')
+"""
+
 # Who has no customers row and now needs one: who came since, and who was changed since.
 NEW_CUSTOMERS = sql.SQL(
     """
@@ -35,6 +57,7 @@ INSERT INTO customers ({columns})
 SELECT {values}
 FROM profiles AS p JOIN users AS u ON u.id = p.user_id
 WHERE NOT EXISTS (SELECT FROM customers AS c WHERE c.id = p.id)
+    AND NOT EXISTS (SELECT FROM backup_customers AS b WHERE b.id = p.id)
     AND (NOT EXISTS (SELECT FROM backup_users AS b WHERE b.id = p.user_id)
         OR EXISTS (SELECT FROM changed AS x WHERE x.profile_id = p.id))
 """
@@ -49,10 +72,14 @@ def write_back(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         phases.tune(cursor)
         cursor.execute(CHANGED)
-        cursor.execute(_new_customers(sources))
-        made = cursor.rowcount
+        cursor.execute(CAME_SINCE)
+        cursor.execute(CHANGED_AS_NEW, {"fields": [field.column for field in FIELD_MAP if _attached(field)]})
+        cursor.execute(GUESTS_SINCE)
         for statement in _write_backs(sources):
             cursor.execute(statement)
+        # Last, for a new row has the values as they are, and no difference is to be added to them.
+        cursor.execute(_new_customers(sources))
+        made = cursor.rowcount
         cursor.execute("SELECT count(DISTINCT profile_id) FROM changed")
         changed = cursor.fetchone()[0]
         for table in ("profile_history", "profile_aliases", "profiles"):
@@ -65,7 +92,10 @@ def _customers_value(sources: Sources, name: str) -> sql.Composable:
     """The customers cell that a profile `p` with its login `u` would have."""
     own = {
         "id": sql.SQL("p.id"),
-        "user_id": sql.SQL("CASE WHEN u.email IS NOT NULL THEN p.user_id END"),
+        "user_id": sql.SQL(
+            "CASE WHEN NOT EXISTS (SELECT FROM legacy_identities AS i WHERE i.user_id = u.id AND i.\"case\" <> 'linked')"
+            " THEN p.user_id END"
+        ),
         "email": sql.SQL("coalesce(p.contact_email, u.email, '')"),
         "is_active": sql.SQL("u.active"),
     }
@@ -100,7 +130,13 @@ def _write_backs(sources: Sources) -> Iterator[sql.Composed]:
         else:
             yield from _to_attached(field, Table.USER_PROFILES)
     yield _to_customers(sources, "email", None, "contact_email")
+    yield _to_customers(sources, "email", None, "users.email")
     yield _to_customers(sources, "is_active", None, "users.active")
+
+
+def _attached(field: Field) -> bool:
+    """Whether its home is a row that is attached to the person, not the customers row."""
+    return Table.CUSTOMERS not in field.sources
 
 
 def _to_customers(sources: Sources, column: str, field: Field | None, changed: str | None = None) -> sql.Composed:
@@ -182,8 +218,9 @@ WHERE x.field = {field} AND r.{key}::text = newest.key AND r.{column} IS DISTINC
 
 # Tables of anybody's that point at users: a guest's account that one of them names is in use.
 REFERENCES = """
-SELECT c.conrelid::regclass::text, a.attname
+SELECT c.conrelid::regclass::text, a.attname, k.attname
 FROM pg_constraint AS c JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+JOIN pg_attribute AS k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]
 WHERE c.confrelid = 'users'::regclass AND c.contype = 'f' AND cardinality(c.conkey) = 1
     AND c.conrelid <> 'users'::regclass
 """
@@ -221,9 +258,6 @@ WHERE i.position = 1 AND i."case" IN ({MADE_HERE})"""  # noqa: S608  (a constant
             " AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = c.user_id)"
         )
         kept = cursor.rowcount
-        # Who came since without a login is a guest of the legacy world: the customers row is all there is.
-        cursor.execute("DELETE FROM users WHERE email IS NULL")
-        removed += cursor.rowcount
         cursor.execute("DELETE FROM legacy_identities")
         cursor.execute("DELETE FROM legacy_attachments")
         phases.forget(connection, identity.PHASE)
@@ -232,12 +266,46 @@ WHERE i.position = 1 AND i."case" IN ({MADE_HERE})"""  # noqa: S608  (a constant
 
 def _keep_referenced(cursor: CursorWrapper) -> None:
     cursor.execute(REFERENCES)
-    for table, column in cursor.fetchall():
+    for table, column, key in cursor.fetchall():
         cursor.execute(
-            sql.SQL("UPDATE made SET used = true WHERE user_id IN (SELECT {} FROM {})").format(
-                sql.Identifier(column),
+            sql.SQL(
+                "UPDATE made SET used = true FROM users AS u"
+                " WHERE u.id = made.user_id AND EXISTS (SELECT FROM {} AS other WHERE other.{} = u.{})"
+            ).format(
                 sql.SQL(table),  # regclass quoted it
+                sql.Identifier(column),
+                sql.Identifier(key),
             )
+        )
+
+
+def refuse_when_rows_are_gone(connection: BaseDatabaseWrapper) -> None:
+    """Before anything is taken back: every row that was backed up is still there.
+
+    Errors: CommandError naming rows that are gone.
+    """
+    gone = []
+    tables = existing_tables(connection)
+    with connection.cursor() as cursor:
+        for table in LEGACY_TABLES:
+            if not {table, f"backup_{table}"} <= tables:
+                continue
+            cursor.execute(
+                sql.SQL(
+                    "SELECT {key}::text FROM {backup} AS b WHERE NOT EXISTS"
+                    " (SELECT FROM {table} AS l WHERE l.{key} = b.{key}) ORDER BY 1 LIMIT 5"
+                ).format(
+                    key=sql.Identifier(BACKUP_KEYS[table]),
+                    backup=sql.Identifier(f"backup_{table}"),
+                    table=sql.Identifier(table),
+                )
+            )
+            gone += [f"{table} {key}" for (key,) in cursor.fetchall()]
+    if gone:
+        raise CommandError(
+            f"Rows that were backed up are gone: {', '.join(gone)}. Put them back from the backup of their table or, "
+            "where they were deleted on purpose, delete them there too (drop its trigger unification_never_written "
+            "first). Then run this again."
         )
 
 
@@ -246,7 +314,7 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
 
     Errors: CommandError naming rows that are gone; their backup stays.
     """
-    gone = []
+    refuse_when_rows_are_gone(connection)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         phases.tune(cursor)
         tables = existing_tables(connection)
@@ -257,7 +325,7 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(
                 sql.SQL(
                     "SELECT count(*) FILTER (WHERE b.cells *= l.cells), count(*) FILTER (WHERE NOT b.cells *= l.cells),"
-                    " count(*) FILTER (WHERE b.{key} IS NULL), (array_agg(b.{key}) FILTER (WHERE l.{key} IS NULL))[1:5]"
+                    " count(*) FILTER (WHERE b.{key} IS NULL)"
                     " FROM (SELECT {key}, ROW({cells}) AS cells FROM {backup}) AS b"
                     " FULL JOIN (SELECT {key}, ROW({cells}) AS cells FROM {table}) AS l ON l.{key} = b.{key}"
                 ).format(
@@ -267,14 +335,8 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
                     table=sql.Identifier(table),
                 )
             )
-            equal, changed, new, missing = cursor.fetchone()
+            equal, changed, new = cursor.fetchone()
             phases.tell(f"{table}: {equal:,} rows as they were, {changed:,} written since, {new:,} new")
-            gone += [f"{table} {key}" for key in missing or []]
-    if gone:
-        raise CommandError(
-            f"Rows that were backed up are gone: {', '.join(gone)}. Put them back from the backup of their table, or, "
-            "where they were deleted on purpose, drop that backup, then run this again."
-        )
 
 
 def prove_fingerprint(connection: BaseDatabaseWrapper) -> None:

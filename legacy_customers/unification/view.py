@@ -92,8 +92,10 @@ BEGIN
             HINT = 'Update the customers_view row with that user_id.';
     END IF;
     IF NEW.user_id IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
-        SELECT array_agg(id) INTO accounts FROM users WHERE unification_email(email) = spelling;
+        IF unification_usable(spelling) THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
+            SELECT array_agg(id) INTO accounts FROM users WHERE unification_email(email) = spelling;
+        END IF;
         IF accounts IS NULL AND unification_usable(spelling) THEN
             NEW.email := login;
         ELSE
@@ -235,6 +237,7 @@ def create(connection: BaseDatabaseWrapper, sources: Sources | None) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SHOW server_version_num")
         invoker = int(cursor.fetchone()[0]) >= 150000
+        cursor.execute("DROP VIEW IF EXISTS customers_view")  # of a run that was killed before Django recorded it
         for statement in statements(sources or CURRENT, invoker):
             cursor.execute(statement)
 

@@ -43,9 +43,9 @@ def make_users(variant: Variant = "current") -> None:
     """The older one has a varchar role with the default 'user', and no tenant_id."""
     text = _CURRENT
     if variant == "older":
-        text = text.replace(
-            "role user_role_simple DEFAULT 'customer'", "role varchar(50) DEFAULT 'user'"
-        ).replace("    tenant_id uuid,\n", "")
+        text = text.replace("role user_role_simple DEFAULT 'customer'", "role varchar(50) DEFAULT 'user'").replace(
+            "    tenant_id uuid,\n", ""
+        )
     with connection.cursor() as cursor:
         cursor.execute(text)
 

@@ -67,9 +67,7 @@ def test_list_has_a_fixed_number_of_queries(client: Client, django_assert_num_qu
 def test_user_is_created_with_a_raw_hash(client: Client) -> None:
     login(client, "super_admin")
     data = {"email": "new@x.com", "role": "staff", "usable_password": "true"}
-    answer = client.post(
-        f"{LIST}add/", {**data, "password1": "correct horse 1", "password2": "correct horse 1"}
-    )
+    answer = client.post(f"{LIST}add/", {**data, "password1": "correct horse 1", "password2": "correct horse 1"})
     assert answer.status_code == 302
     new = User.objects.get(email="new@x.com")
     assert (new.role, new.active, new.check_password("correct horse 1")) == ("staff", True, True)
@@ -102,9 +100,9 @@ def test_form_keeps_what_it_does_not_change(client: Client) -> None:
         password="legacy_bcrypt$2b$10$dummy.hash.for.orphaned.customers", role="user", active=None
     )
     assert change(client, old, email_verified="true") == 302
-    assert rows(
-        "SELECT email, password_hash, role, active, email_verified FROM users WHERE id = %s", old.pk
-    ) == [(None, "$2b$10$dummy.hash.for.orphaned.customers", "user", None, True)]
+    assert rows("SELECT email, password_hash, role, active, email_verified FROM users WHERE id = %s", old.pk) == [
+        (None, "$2b$10$dummy.hash.for.orphaned.customers", "user", None, True)
+    ]
 
 
 def test_tenant_admin_sees_only_the_own_tenant(client: Client) -> None:

@@ -10,9 +10,7 @@ pytestmark = pytest.mark.django_db
 RAW = "$2b$10$abcdefghijklmnopqrstuuH8Ny1X3fZrqVIG0zrHGgUn2EG8sYbPi"
 
 
-@pytest.mark.parametrize(
-    "raw", [RAW, RAW.replace("2b", "2a"), RAW.replace("2b", "2y"), "$2b$", "$2b$10$dummy.hash"]
-)
+@pytest.mark.parametrize("raw", [RAW, RAW.replace("2b", "2a"), RAW.replace("2b", "2y"), "$2b$", "$2b$10$dummy.hash"])
 def test_bcrypt_is_raw_in_the_database_and_prefixed_for_django(raw: str) -> None:
     user = User.objects.create(email="a@x.com", password="legacy_bcrypt" + raw)
     assert rows("SELECT password_hash FROM users") == [(raw,)]

@@ -83,9 +83,7 @@ def test_summary_masks_the_hash() -> None:
 @pytest.mark.parametrize("version", ["2a", "2b", "2y"])
 def test_login_leaves_the_stored_hash_byte_for_byte(version: str, client: Client) -> None:
     raw = legacy_hash("x" * 80, version)
-    rows(
-        "INSERT INTO users (email, password_hash, role) VALUES ('boss@x.com', %s, 'staff') RETURNING id", raw
-    )
+    rows("INSERT INTO users (email, password_hash, role) VALUES ('boss@x.com', %s, 'staff') RETURNING id", raw)
     answer = client.post("/admin/login/", {"username": "boss@x.com", "password": "x" * 80})
     assert (answer.status_code, answer.headers.get("Location")) == (302, "/accounts/profile/")
     assert rows("SELECT password_hash FROM users") == [(raw,)]

@@ -53,9 +53,9 @@ def test_legacy_users_is_adopted_without_rewriting_a_row(variant: Variant) -> No
     relaxed = [(*column[:-1], "YES") if column[0] == "email" else column for column in before["columns"]]
     added = [("tenant_id", "uuid", "uuid", None, None, "YES")] if variant == "older" else []
     assert after["columns"] == relaxed + added
-    assert rows(
-        "SELECT action, added_columns, relaxed_columns FROM adopted_tables WHERE table_name = 'users'"
-    ) == [("adopted", ["tenant_id"] if variant == "older" else [], ["email"])]
+    assert rows("SELECT action, added_columns, relaxed_columns FROM adopted_tables WHERE table_name = 'users'") == [
+        ("adopted", ["tenant_id"] if variant == "older" else [], ["email"])
+    ]
 
 
 @pytest.mark.parametrize("variant", ["current", "older"])
@@ -88,9 +88,7 @@ def test_the_old_applications_insert_goes_on_working(variant: Variant) -> None:
     make_users(variant)
     forwards("accounts")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO users (email, password_hash, first_name) VALUES ('bo@x.com', '$2b$10$x', 'Bo')"
-        )
+        cursor.execute("INSERT INTO users (email, password_hash, first_name) VALUES ('bo@x.com', '$2b$10$x', 'Bo')")
     user = User.objects.get(email="bo@x.com")
     assert (user.role, user.active, user.email_verified, user.tenant_id) == (
         "customer" if variant == "current" else "user",
@@ -101,18 +99,13 @@ def test_the_old_applications_insert_goes_on_working(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("variant", ["current", "older"])
-def test_roles_are_written_and_read_in_either_column(
-    variant: Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_roles_are_written_and_read_in_either_column(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Signal, "send", lambda *args, **kwargs: [])  # there are no profiles here to make
     make_users(variant)
     forwards("accounts")
     single = User.objects.create_user("single@x.com", role="store_manager")
     several = User.objects.bulk_create(
-        [
-            User(email=f"bulk{n}@x.com", password="!", role=role)
-            for n, role in enumerate(["customer", None, "staff"])
-        ]
+        [User(email=f"bulk{n}@x.com", password="!", role=role) for n, role in enumerate(["customer", None, "staff"])]
     )
     assert dict(User.objects.values_list("email", "role")) == {
         "Ann@x.com": "staff",

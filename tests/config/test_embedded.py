@@ -199,9 +199,7 @@ def test_killed_server_is_started_again_and_has_lost_nothing(client: Callable[..
     starter, other = client(), client()
     pid = starter.join()
     assert other.join() == pid
-    assert (
-        other.ask("execute('CREATE TABLE t AS SELECT count(*) AS n FROM generate_series(1, 1000)')") == "None"
-    )
+    assert other.ask("execute('CREATE TABLE t AS SELECT count(*) AS n FROM generate_series(1, 1000)')") == "None"
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not alive(pid))
     other.send("(server.recover(), server.postmaster)[1]")
@@ -344,9 +342,7 @@ def test_server_runs_for_every_account_and_never_as_root(
     assert not alive(pid)
 
 
-def test_closed_home_is_left_closed_and_its_data_is_found_again(
-    client: Callable[..., Client], directory: Path
-) -> None:
+def test_closed_home_is_left_closed_and_its_data_is_found_again(client: Callable[..., Client], directory: Path) -> None:
     """Root's home, where the server's account cannot go; anybody else's home is his own to enter."""
     home = directory.parent / "home"
     home.mkdir(mode=0o700)
@@ -367,9 +363,7 @@ def test_closed_home_is_left_closed_and_its_data_is_found_again(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another account")
-def test_binaries_that_the_account_cannot_reach_are_copied(
-    client: Callable[..., Client], directory: Path
-) -> None:
+def test_binaries_that_the_account_cannot_reach_are_copied(client: Callable[..., Client], directory: Path) -> None:
     """The wheel in a closed directory, as in a virtual environment in root's home."""
     packages = directory.parent / "closed"
     packages.mkdir(mode=0o700)
@@ -382,9 +376,7 @@ def test_binaries_that_the_account_cannot_reach_are_copied(
     one = client(env={"PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"})
     pid = one.join()
     assert one.ask("execute('SELECT 7')") == "7"
-    command = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
-    ).stdout
+    command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout
     assert command.startswith(f"{directory}/binaries/")
     assert stat.S_IMODE(packages.stat().st_mode) == 0o700
     one.end()
@@ -459,9 +451,7 @@ def test_data_of_another_version_is_refused_with_the_versions(directory: Path) -
     (directory / "data").mkdir(parents=True)
     (directory / "data" / "PG_VERSION").write_text("9\n")
     server = EmbeddedPostgres(directory)
-    with pytest.raises(
-        ImproperlyConfigured, match=r"was made by PostgreSQL 9; the installed wheel has \[16, 18\]"
-    ):
+    with pytest.raises(ImproperlyConfigured, match=r"was made by PostgreSQL 9; the installed wheel has \[16, 18\]"):
         server.join()
     server.leave()
 
@@ -485,9 +475,7 @@ def test_connection_fails_as_usual_when_the_database_is_missing(client: Callable
         psycopg.connect(dbname="missing", **eval(server))
 
 
-def test_missing_wheel_is_reported_with_three_ways_out(
-    monkeypatch: pytest.MonkeyPatch, directory: Path
-) -> None:
+def test_missing_wheel_is_reported_with_three_ways_out(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr(embedded, "WHEEL", "no_such_wheel")
     server = EmbeddedPostgres(directory)
     with pytest.raises(ImproperlyConfigured) as error:
@@ -552,9 +540,7 @@ def test_django_connects_again_after_the_server_was_killed(directory: Path) -> N
 
 
 def test_django_does_not_make_a_missing_database_of_another_name(directory: Path) -> None:
-    result = run_django(
-        directory, "connection.settings_dict['NAME'] = 'test_missing'\nconnection.ensure_connection()"
-    )
+    result = run_django(directory, "connection.settings_dict['NAME'] = 'test_missing'\nconnection.ensure_connection()")
     assert 'database "test_missing" does not exist' in result.stderr
 
 

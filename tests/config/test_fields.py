@@ -30,9 +30,7 @@ def column(request: pytest.FixtureRequest, db: None) -> str:
     with connection.cursor() as cursor:
         if request.param == "timestamptz":
             cursor.execute("SELECT set_config('TimeZone', 'UTC', true)")
-            cursor.execute(
-                "ALTER TABLE users ALTER created_at DROP DEFAULT, ALTER created_at TYPE timestamptz"
-            )
+            cursor.execute("ALTER TABLE users ALTER created_at DROP DEFAULT, ALTER created_at TYPE timestamptz")
     return str(request.param)
 
 
@@ -70,9 +68,7 @@ def test_writes_and_reads_are_the_same_in_every_session(session: str) -> None:
 
 def test_filters_and_order_are_the_same_in_every_session(session: str) -> None:
     later = MOMENT + datetime.timedelta(hours=1)
-    User.objects.bulk_create(
-        [User(email="b@x.com", created_at=later), User(email="a@x.com", created_at=MOMENT)]
-    )
+    User.objects.bulk_create([User(email="b@x.com", created_at=later), User(email="a@x.com", created_at=MOMENT)])
     users = User.objects.order_by("created_at")
     assert [user.email for user in users] == ["a@x.com", "b@x.com"]
     assert users.filter(created_at=MOMENT.astimezone(NEW_YORK)).get().email == "a@x.com"
@@ -136,16 +132,12 @@ def dates(zone: Any) -> dict[str, Any]:
             "time": users.filter(created_at__time=local.time()).exists(),
             "trunc": users.values_list(TruncDay("created_at"), flat=True)[0],
             "trunc to date": users.values_list(TruncDate("created_at"), flat=True)[0],
-            "named zone": users.values_list(
-                TruncMonth("created_at", tzinfo=ZoneInfo("Asia/Kolkata")), flat=True
-            )[0],
+            "named zone": users.values_list(TruncMonth("created_at", tzinfo=ZoneInfo("Asia/Kolkata")), flat=True)[0],
             "extract": users.values_list(ExtractHour("created_at"), flat=True)[0],
             "years": list(users.datetimes("created_at", "year")),
             "dates": list(users.dates("created_at", "day")),
             "coalesced": users.values_list(
-                TruncDate(
-                    Coalesce("created_at", Value(MOMENT, output_field=User._meta.get_field("created_at")))
-                ),
+                TruncDate(Coalesce("created_at", Value(MOMENT, output_field=User._meta.get_field("created_at")))),
                 flat=True,
             )[0],
         }

@@ -91,9 +91,7 @@ def test_shop_holds_every_row_of_every_person_and_no_other(empty_database: str) 
                     for column in row
                 )
                 values = [Jsonb(value) if isinstance(value, dict | list) else value for value in row.values()]
-                statement = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
-                    sql.Identifier(table), condition
-                )
+                statement = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(sql.Identifier(table), condition)
                 assert query(statement, *values) == [(1,)], f"{person.key}: {table} {row}"
     expected = {table: sum(len(person.rows(table)) for person in people_of("shop")) for table in TABLES}
     assert report(connection).counts == expected
@@ -124,9 +122,9 @@ def test_shop_of_an_older_installation_has_its_types_and_its_dangling_keys(empty
         ("addresses_disagree", "string"),
     ):
         assert query(address, row_id(key, "customers")) == [(kind,)]
-    assert query(
-        "SELECT role, count(*) > 200 FROM users WHERE role IN ('user', 'customer') GROUP BY role"
-    ) == [("user", True)]
+    assert query("SELECT role, count(*) > 200 FROM users WHERE role IN ('user', 'customer') GROUP BY role") == [
+        ("user", True)
+    ]
 
 
 def test_shop_has_tables_a_view_and_columns_of_its_own(empty_database: str) -> None:
@@ -185,9 +183,7 @@ def test_the_triggers_work_afterwards(empty_database: str) -> None:
             " VALUES ('new@example.com', 'x', 'Nell', true)"
         )
         cursor.execute("UPDATE customers SET last_name = 'Kept' WHERE email = 'new@example.com'")
-        cursor.execute(
-            "UPDATE users SET email = 'renamed@example.com', first_name = NULL WHERE first_name = 'Nell'"
-        )
+        cursor.execute("UPDATE users SET email = 'renamed@example.com', first_name = NULL WHERE first_name = 'Nell'")
     assert query(
         "SELECT c.email, c.first_name, c.last_name, c.is_verified, c.updated_at > timestamp '2025-12-01'"
         " FROM customers c JOIN users u ON u.id = c.user_id WHERE u.email = 'renamed@example.com'"
@@ -199,9 +195,7 @@ def test_the_users_rows_of_the_seed_are_what_the_trigger_makes(empty_database: s
     linked = "SELECT user_id, email, first_name, last_name, marketing_consent, is_verified FROM customers"
     before = query(linked + " WHERE user_id IS NOT NULL ORDER BY 1")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE orders SET customer_id = NULL; DELETE FROM customers WHERE user_id IS NOT NULL"
-        )
+        cursor.execute("UPDATE orders SET customer_id = NULL; DELETE FROM customers WHERE user_id IS NOT NULL")
         cursor.execute("UPDATE users SET active = active")
     assert query(linked + " WHERE user_id IS NOT NULL ORDER BY 1") == before
 
@@ -247,9 +241,7 @@ def test_the_command_refuses_a_database_that_is_not_empty(
 def test_the_command_refuses_a_view_and_counts_what_it_does_not_name(empty_database: str) -> None:
     with connection.cursor() as cursor:
         for number in range(7):
-            cursor.execute(
-                sql.SQL("CREATE VIEW {} AS SELECT 1 AS one").format(sql.Identifier(f"view_{number}"))
-            )
+            cursor.execute(sql.SQL("CREATE VIEW {} AS SELECT 1 AS one").format(sql.Identifier(f"view_{number}")))
     with pytest.raises(CommandError, match="holds view_0, view_1, view_2, view_3, view_4 and 2 more"):
         call_command("load_legacy_sample", "--story", "seed")
 

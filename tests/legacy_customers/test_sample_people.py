@@ -72,9 +72,7 @@ def test_two_runs_are_equal_whatever_the_plan(empty_database: str) -> None:
     first = contents()
     with temporary_database():
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SET enable_hashjoin = off; SET enable_mergejoin = off; SET TimeZone = 'Asia/Tokyo'"
-            )
+            cursor.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET TimeZone = 'Asia/Tokyo'")
         generate(connection, 1000)
         assert contents() == first
 

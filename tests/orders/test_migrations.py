@@ -57,9 +57,7 @@ def test_legacy_orders_is_adopted_without_rewriting_a_row() -> None:
     }
     assert after["columns"][: len(before["columns"])] == before["columns"]
     assert sorted(column[0] for column in after["columns"][len(before["columns"]) :]) == sorted(ADDED)
-    assert rows("SELECT action, relaxed_columns FROM adopted_tables WHERE table_name = 'orders'") == [
-        ("adopted", [])
-    ]
+    assert rows("SELECT action, relaxed_columns FROM adopted_tables WHERE table_name = 'orders'") == [("adopted", [])]
     order = Order.objects.get(order_number="A-7")
     assert (order.order_source, order.cashier, order.payment_method, order.items) == (
         "web",

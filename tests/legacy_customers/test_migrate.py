@@ -1,0 +1,438 @@
+"""`migrate`, undisturbed, interrupted, killed, repeated and run twice at once: always the same result."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from psycopg import sql
+
+from legacy_customers.apps import ONE_AT_A_TIME
+from legacy_customers.sample.stories import Story, load_story
+from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases
+from legacy_customers.unification.sources import columns_of
+from legacy_customers.unification.verify import verify
+
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
+MIGRATIONS = (
+    *("0001_initial", "0002_functions", "0003_backup", "0004_old_trigger", "0005_identity", "0006_profiles"),
+    *("0007_conflicts", "0008_orders", "0009_customers_view"),
+)
+DEADLINE = 60.0
+
+
+class Interrupted(Exception):
+    """Stands for a crash."""
+
+
+def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params or None)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def migrate() -> None:
+    call_command("migrate", verbosity=0)
+
+
+# Ids that chance gives, and what they stand for: a guest's new account, and the profile of who had no customers row.
+BY_CHANCE = """
+    SELECT user_id::text, concat('account of ', customer_id) FROM legacy_identities
+    WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    UNION ALL
+    SELECT id::text, concat('profile of ', user_id) FROM profiles
+    WHERE NOT EXISTS (SELECT FROM backup_customers AS c WHERE c.id = profiles.id)
+"""
+# What a run leaves; what the clock or a sequence gave is left out.
+LEFT = {
+    "profiles": "to_jsonb(t)",
+    "profile_aliases": "to_jsonb(t)",
+    "field_conflicts": "to_jsonb(t) - 'id' - 'created_at'",
+    "merge_suggestions": "to_jsonb(t) - 'id' - 'created_at'",
+    "profile_history": "to_jsonb(t)",
+    "legacy_identities": "to_jsonb(t)",
+    "legacy_attachments": "to_jsonb(t) - 'id'",
+    "users": "to_jsonb(t) || CASE WHEN password_hash LIKE '!%' THEN '{\"password_hash\": \"!\"}' ELSE '{}' END::jsonb",
+    "customers": "to_jsonb(t)",
+    "orders": "to_jsonb(t)",
+    "unification_phases": "jsonb_build_object('name', name, 'rows', rows, 'detail', detail - 'set_aside')",
+}
+
+
+def outcome() -> dict[str, list[str]]:
+    """Every row that a run leaves, in a form that two runs share."""
+    meanings = dict(rows(BY_CHANCE))
+    uuids = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    return {
+        table: sorted(
+            uuids.sub(lambda found: meanings.get(found[0], found[0]), row)
+            for (row,) in rows(f"SELECT ({cells})::text FROM {table} AS t")
+        )
+        for table, cells in LEFT.items()
+    }
+
+
+def schema() -> list[str]:
+    """Keys, indexes and triggers: what a copy that was broken off may have left aside."""
+    return sorted(
+        line
+        for (line,) in rows(
+            "SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace"
+            " UNION ALL SELECT concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index"
+            " JOIN pg_class AS c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace"
+            " UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
+            " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        )
+    )
+
+
+Result = tuple[dict[str, list[str]], list[str]]
+
+
+def _undisturbed(template: str) -> Result:
+    connection.close()
+    before, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], template
+    try:
+        return outcome(), schema()
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+
+
+@pytest.fixture
+def undisturbed_shop(shop_template: str, empty_database: str) -> Result:
+    """What one run over the shop leaves; the shop itself is loaded into an empty database, and not migrated yet."""
+    result = _undisturbed(shop_template)
+    load_story(connection, "shop")
+    return result
+
+
+@pytest.fixture
+def undisturbed_seed(seed_template: str, empty_database: str) -> Result:
+    """The same for the seed."""
+    result = _undisturbed(seed_template)
+    load_story(connection, "seed")
+    return result
+
+
+def assert_same(expected: Result) -> None:
+    found = outcome()
+    for table, wanted in expected[0].items():
+        assert found[table] == wanted, table
+    assert schema() == expected[1]
+    report = verify(connection)
+    assert {name: seen.samples for name, seen in report.checks.items() if not seen.passed} == {}
+
+
+# --- undisturbed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "table", ["users", "profiles", "orders", "profile_aliases", "field_conflicts", "customers_view"]
+)
+def test_an_empty_database_gets_the_shape_of_an_adopted_one(
+    table: str, empty_database: str, shop_template: str
+) -> None:
+    migrate()
+    created = columns_of(connection, table)
+    assert rows("SELECT name FROM unification_phases") == []
+    assert rows("SELECT relname FROM pg_class WHERE relname LIKE 'backup\\_%' OR relname = 'customers'") == []
+    connection.close()
+    before, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], shop_template
+    try:
+        adopted = columns_of(connection, table)
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+    roles = {"user_role_simple": "character varying(50)"}
+    assert created == {name: roles.get(adopted[name], adopted[name]) for name in created}
+
+
+@pytest.mark.parametrize("story", ["seed", "shop"])
+def test_a_second_migrate_changes_nothing(story: Story, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(story)
+    before = [*rows("SELECT name, started_at, finished_at, detail FROM unification_phases ORDER BY 1")]
+    stored = [rows(f"SELECT ctid::text, xmin::text, t::text FROM {table} AS t ORDER BY 3") for table in LEFT]
+    migrate()
+    assert rows("SELECT name, started_at, finished_at, detail FROM unification_phases ORDER BY 1") == before
+    assert [rows(f"SELECT ctid::text, xmin::text, t::text FROM {table} AS t ORDER BY 3") for table in LEFT] == stored
+
+
+def test_many_small_ranges_give_what_one_range_gives(undisturbed_shop: Result, settings: Any) -> None:
+    settings.UNIFICATION_RANGE_ROWS = 7
+    migrate()
+    ranges = dict(rows("SELECT phase, count(*) FROM unification_ranges GROUP BY 1"))
+    assert ranges["consolidate"] >= 3
+    assert ranges["conflicts:customers"] >= 3
+    assert ranges["orders"] >= 3
+    assert rows("SELECT count(*) FROM unification_ranges WHERE finished_at IS NULL") == [(0,)]
+    assert_same(undisturbed_shop)
+
+
+# --- interrupted --------------------------------------------------------------------------------------------------
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
+    """The function fails the `call`-th time that it is called, and never again."""
+    real, calls = getattr(owner, name), [0]
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            raise Interrupted
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, failing)
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "call"),
+    [
+        (backup, "count_and_hash", 4),
+        (consolidate, "insert_profiles", 2),
+        (consolidate, "make_work_tables", 1),
+        (conflicts, "insert_conflicts", 2),
+        (conflicts, "insert_conflicts", 12),
+        (phases, "_pages", 3),
+        (orders, "KEEP_DATE", 0),
+    ],
+    ids=[
+        "backup",
+        "a_range_of_the_copy",
+        "before_the_copy",
+        "a_range_of_conflicts",
+        "a_later_range_of_conflicts",
+        "a_range",
+        "orders",
+    ],
+)
+def test_an_error_inside_a_step_is_made_good_by_the_next_run(
+    undisturbed_shop: Result,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    function: str,
+    call: int,
+) -> None:
+    settings.UNIFICATION_RANGE_ROWS = 7
+    if call:
+        fails_once(monkeypatch, owner, function, call)
+        with pytest.raises(Interrupted):
+            migrate()
+    else:
+        with failing_at("UPDATE orders AS src SET user_id", nth=2), pytest.raises(Interrupted):
+            migrate()
+    migrate()
+    assert_same(undisturbed_shop)
+
+
+@contextmanager
+def failing_at(start: str, nth: int = 1, param: str | None = None) -> Iterator[None]:
+    """The nth statement that starts so (and has this parameter) fails before it reaches the server, once."""
+    seen = [0]
+
+    def wrapper(execute: Any, statement: Any, params: Any, many: bool, context: Any) -> Any:
+        text = statement if isinstance(statement, str) else statement.as_string(context["connection"].connection)
+        if text.strip().startswith(start) and (param is None or param in [str(value) for value in params]):
+            seen[0] += 1
+            if seen[0] == nth:
+                raise Interrupted
+        return execute(statement, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        yield
+
+
+@pytest.mark.parametrize("name", list(identity._ANALYZED))
+def test_an_error_in_the_decision_is_made_good_by_the_next_run(undisturbed_seed: Result, name: str) -> None:
+    table = identity._ANALYZED[name]
+    with failing_at(f'ANALYZE "{table}"'), pytest.raises(Interrupted):
+        migrate()
+    assert rows("SELECT count(*) FROM legacy_identities") == [(0,)]
+    migrate()
+    assert_same(undisturbed_seed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_was_done_and_not_noted_is_not_done_twice(undisturbed_seed: Result, step: str) -> None:
+    with failing_at("UPDATE unification_phases SET finished_at", param=step), pytest.raises(Interrupted):
+        migrate()
+    migrate()
+    assert_same(undisturbed_seed)
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_a_migration_that_was_done_and_not_recorded_is_not_done_twice(
+    undisturbed_seed: Result, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real, failed = MigrationRecorder.record_applied, []
+
+    def failing(self: MigrationRecorder, app: str, migration: str) -> None:
+        if (app, migration) == ("legacy_customers", name) and not failed:
+            failed.append(name)
+            raise Interrupted
+        real(self, app, migration)
+
+    monkeypatch.setattr(MigrationRecorder, "record_applied", failing)
+    with pytest.raises(Interrupted):
+        migrate()
+    migrate()
+    assert_same(undisturbed_seed)
+
+
+def test_the_old_trigger_comes_back_after_an_interrupted_drop(undisturbed_seed: Result) -> None:
+    with failing_at("UPDATE unification_phases SET finished_at", param="old_trigger"), pytest.raises(Interrupted):
+        migrate()
+    migrate()
+    call_command("migrate", "legacy_customers", "zero", verbosity=0)
+    assert rows("SELECT tgname FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal") == [
+        ("create_customer_on_user_insert",)
+    ]
+
+
+# --- killed -------------------------------------------------------------------------------------------------------
+
+
+def start(database: str, *arguments: str, range_rows: int = 7) -> "subprocess.Popen[str]":
+    """`manage.py migrate` on the test's database, in a process of its own."""
+    params = connection.get_connection_params()
+    login = params["user"] + (f":{params['password']}" if params.get("password") else "")
+    host = f"{params['host']}:{params['port']}" if params.get("port") else params["host"]
+    return subprocess.Popen(
+        [sys.executable, str(MANAGE), "migrate", *arguments],
+        env={
+            **os.environ,
+            "DATABASE_URL": f"postgres://{login}@{host}/{database}",
+            "UNIFICATION_RANGE_ROWS": str(range_rows),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def until(statement: str, *params: Any) -> None:
+    """Poll until the statement gives a true value."""
+    end = time.monotonic() + DEADLINE
+    while not rows(statement, *params)[0][0]:
+        assert time.monotonic() < end, f"not within {DEADLINE:.0f} s: {statement}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def holding(lock: int) -> Iterator[None]:
+    """A session that has the advisory lock."""
+    params = connection.get_connection_params()
+    keep = {key: params[key] for key in ("host", "port", "user", "password", "dbname") if params.get(key)}
+    with psycopg.connect(autocommit=True, **keep) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", [lock])
+        yield
+
+
+GATE = 4242
+# The second finished range of a step waits for the gate, inside its transaction.
+CREATE_GATE = f"""
+CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(finished_at) FROM unification_ranges WHERE phase = TG_ARGV[0]) >= 2 THEN
+        PERFORM pg_advisory_xact_lock({GATE});
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER gate AFTER UPDATE ON unification_ranges FOR EACH STATEMENT EXECUTE FUNCTION gate(%s)
+"""
+WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s)"
+
+
+@pytest.mark.parametrize("phase", ["consolidate", "conflicts:customers", "orders"])
+def test_a_killed_run_is_taken_up_where_it_was(undisturbed_shop: Result, empty_database: str, phase: str) -> None:
+    call_command("migrate", "legacy_customers", "0002", verbosity=0)
+    rows(CREATE_GATE.replace("%s", f"'{phase}'"))
+    with holding(GATE):
+        process = start(empty_database, "--verbosity=0")
+        until(WAITS, GATE)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=DEADLINE)
+    until("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()")
+    assert rows("SELECT count(*) FROM unification_ranges WHERE phase = %s AND finished_at IS NOT NULL", phase) == [(1,)]
+    [kept] = rows(
+        "SELECT first_page, finished_at FROM unification_ranges WHERE finished_at IS NOT NULL AND phase = %s", phase
+    )
+    rows("DROP FUNCTION gate() CASCADE")
+    migrate()
+    assert rows("SELECT finished_at FROM unification_ranges WHERE phase = %s AND first_page = %s", phase, kept[0]) == [
+        (kept[1],)
+    ]
+    assert_same(undisturbed_shop)
+
+
+# --- two at once --------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_at_once_leave_what_one_leaves(undisturbed_shop: Result, empty_database: str) -> None:
+    connection.close()
+    processes = [start(empty_database) for _ in range(2)]
+    printed = [process.communicate(timeout=DEADLINE)[0] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    assert codes in ([0, 0], [0, 1]), printed
+    for process, text in zip(processes, printed, strict=True):
+        if process.returncode:
+            assert text.rstrip().endswith(
+                "CommandError: Another `migrate` changed this database meanwhile. Nothing was done; run this again to go"
+                " on from there."
+            )
+    assert_same(undisturbed_shop)
+
+
+def test_a_second_run_waits_and_says_so_while_the_first_is_at_work(seed: str) -> None:
+    with holding(ONE_AT_A_TIME):
+        process = start(seed)
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any("another `migrate` is at work on this database, waiting for its end" in line for line in lines)
+    process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+
+
+def test_a_plan_that_another_run_carried_out_is_refused(
+    undisturbed_seed: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate()
+    with monkeypatch.context() as patched:
+        # As the plan saw it: nothing had been applied yet.
+        real, calls = MigrationRecorder.applied_migrations, [0]
+
+        def stale(self: MigrationRecorder) -> Any:
+            calls[0] += 1
+            return {} if calls[0] <= 2 else real(self)
+
+        patched.setattr(MigrationRecorder, "applied_migrations", stale)
+        with pytest.raises(CommandError) as refusal:
+            migrate()
+    assert str(refusal.value) == (
+        "Another `migrate` changed this database meanwhile. Nothing was done; run this again to go on from there."
+    )
+    assert_same(undisturbed_seed)
+
+
+def test_the_lock_is_free_after_a_run_and_after_a_failed_one(undisturbed_seed: Result) -> None:
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    with failing_at("UPDATE unification_phases SET finished_at"), pytest.raises(Interrupted):
+        migrate()
+    assert rows(locks) == [(1,)]
+    migrate()
+    assert rows(locks) == [(0,)]
