@@ -150,6 +150,7 @@ class MergeSuggestion(models.Model):
 
     class Reason(models.TextChoices):
         UNVERIFIED_ADDRESS = "unverified_address", "the account's address is not verified"
+        VERIFIED_ADDRESS = "verified_address", "the account has the address, verified"
         SHARED_ADDRESS = "shared_address", "several accounts have the address"
         BIRTH_DATE = "birth_date", "same address, different birth date"
         SAME_LOGIN = "same_login", "logins differ only in case or white space"

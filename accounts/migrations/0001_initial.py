@@ -13,6 +13,7 @@ import uuid
 from django.db import migrations, models
 
 from config.adoption import AdoptModel
+from config.deferred import RunDeferred
 
 
 class Migration(migrations.Migration):
@@ -44,4 +45,5 @@ class Migration(migrations.Migration):
                 'db_table': 'users',
             },
         ),
+        RunDeferred(),
     ]

@@ -10,6 +10,7 @@ import uuid
 from decimal import Decimal
 from django.db import migrations, models
 
+from config.deferred import RunDeferred
 from legacy_customers.unification import fingerprint
 from legacy_customers.unification.rollback import prove_fingerprint
 
@@ -140,4 +141,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunPython(record_fingerprint, compare_fingerprint),
+        RunDeferred(),
     ]

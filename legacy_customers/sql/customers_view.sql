@@ -104,8 +104,12 @@ BEGIN
     INSERT INTO profiles (id, user_id, contact_email, "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "total_spent", "order_count", "last_order_date", "customer_type", "preferred_payment_method", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at")
     VALUES (NEW.id, NEW.user_id, nullif(NEW.email, login), "new"."first_name", "new"."last_name", "new"."phone", "new"."date_of_birth", "new"."address", "new"."city", "new"."state", "new"."postal_code", "new"."country", coalesce("new"."loyalty_points", 0), coalesce("new"."total_spent", 0), coalesce("new"."order_count", 0), "new"."last_order_date" AT TIME ZONE 'UTC', coalesce("new"."customer_type", 'regular'), "new"."preferred_payment_method", coalesce("new"."marketing_consent", false), coalesce("new"."sms_consent", false), coalesce("new"."tags", '[]'), "new"."notes", coalesce("new"."is_verified", false), "new"."created_at" AT TIME ZONE 'UTC', "new"."updated_at" AT TIME ZONE 'UTC');
     INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
-    SELECT NEW.id, p.id, CASE WHEN cardinality(accounts) > 1 THEN 'shared_address' ELSE 'unverified_address' END
-    FROM profiles AS p WHERE login IS NULL AND p.user_id = ANY(accounts);
+    SELECT NEW.id, p.id, CASE
+        WHEN cardinality(accounts) > 1 THEN 'shared_address'
+        WHEN u.email_verified THEN 'verified_address'
+        ELSE 'unverified_address'
+    END
+    FROM profiles AS p JOIN users AS u ON u.id = p.user_id WHERE login IS NULL AND u.id = ANY(accounts);
     RETURN NEW;
 END
 $$;

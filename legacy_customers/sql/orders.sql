@@ -33,7 +33,8 @@ WHERE o.user_id <> i.user_id AND o.customer_id IS NOT NULL
 ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING;
 
 -- ADD_FOREIGN_KEY, where there is none
-ALTER TABLE orders ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
+ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey,
+ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 DEFERRABLE INITIALLY DEFERRED NOT VALID;
 
 -- VALIDATE

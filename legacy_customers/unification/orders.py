@@ -65,11 +65,12 @@ SELECT EXISTS (SELECT FROM legacy_identities AS i WHERE NOT EXISTS (SELECT FROM 
 HAS_FOREIGN_KEY = """
 SELECT EXISTS (
     SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-    WHERE c.conrelid = 'orders'::regclass AND c.confrelid = 'users'::regclass AND c.contype = 'f'
+    WHERE c.conrelid = 'orders'::regclass AND c.confrelid = 'users'::regclass AND c.contype = 'f' AND c.convalidated
         AND cardinality(c.conkey) = 1 AND a.attname = 'user_id')
 """
 ADD_FOREIGN_KEY = """
-ALTER TABLE orders ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
+ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey,
+ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 DEFERRABLE INITIALLY DEFERRED NOT VALID
 """
 VALIDATE = "ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey"

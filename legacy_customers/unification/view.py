@@ -116,8 +116,12 @@ BEGIN
     INSERT INTO profiles (id, user_id, contact_email, {columns})
     VALUES (NEW.id, NEW.user_id, nullif(NEW.email, login), {values});
     INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
-    SELECT NEW.id, p.id, CASE WHEN cardinality(accounts) > 1 THEN 'shared_address' ELSE 'unverified_address' END
-    FROM profiles AS p WHERE login IS NULL AND p.user_id = ANY(accounts);
+    SELECT NEW.id, p.id, CASE
+        WHEN cardinality(accounts) > 1 THEN 'shared_address'
+        WHEN u.email_verified THEN 'verified_address'
+        ELSE 'unverified_address'
+    END
+    FROM profiles AS p JOIN users AS u ON u.id = p.user_id WHERE login IS NULL AND u.id = ANY(accounts);
     RETURN NEW;
 END
 $$

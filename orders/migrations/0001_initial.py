@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 from config.adoption import AdoptModel
+from config.deferred import RunDeferred
 
 
 class Migration(migrations.Migration):
@@ -59,4 +60,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['user'], name='orders_user'), models.Index(fields=['created_at', 'id'], name='orders_created_at')],
             },
         ),
+        RunDeferred(),
     ]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
 
-
+from config.deferred import RunDeferred
 class Migration(migrations.Migration):
 
     initial = True
@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
             name='MergeSuggestion',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('reason', models.CharField(choices=[('unverified_address', "the account's address is not verified"), ('shared_address', 'several accounts have the address'), ('birth_date', 'same address, different birth date'), ('same_login', 'logins differ only in case or white space')], max_length=32)),
+                ('reason', models.CharField(choices=[('unverified_address', "the account's address is not verified"), ('verified_address', 'the account has the address, verified'), ('shared_address', 'several accounts have the address'), ('birth_date', 'same address, different birth date'), ('same_login', 'logins differ only in case or white space')], max_length=32)),
                 ('status', models.CharField(choices=[('open', 'Open'), ('merged', 'Merged'), ('dismissed', 'Dismissed')], db_default='open', default='open', max_length=16)),
                 ('created_at', models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
                 ('decided_at', models.DateTimeField(blank=True, null=True)),
@@ -139,4 +139,5 @@ class Migration(migrations.Migration):
             model_name='fieldconflict',
             constraint=models.UniqueConstraint(fields=('profile', 'field', 'path', 'other_table', 'other_row'), name='field_conflicts_one_per_source_cell', violation_error_message="This cell's conflict is recorded already."),
         ),
+        RunDeferred(),
     ]

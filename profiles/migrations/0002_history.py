@@ -6,6 +6,7 @@ Expand. Locks: SHARE ROW EXCLUSIVE on users and profiles for an instant. Resumes
 from django.db import migrations, models
 from django.db.models.functions import Now
 
+from config.deferred import RunDeferred
 from profiles.history import CREATE_TRIGGERS, DROP_TRIGGERS
 
 
@@ -37,4 +38,5 @@ class Migration(migrations.Migration):
             options={"db_table": "profile_history", "verbose_name_plural": "profile history"},
         ),
         migrations.RunSQL(CREATE_TRIGGERS, DROP_TRIGGERS),
+        RunDeferred(),
     ]

@@ -27,9 +27,13 @@ from legacy_customers.unification.verify import verify
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
 MIGRATIONS = (
-    *("0001_initial", "0002_functions", "0003_backup", "0004_old_trigger", "0005_identity", "0006_profiles"),
-    *("0007_conflicts", "0008_orders", "0009_customers_view"),
+    *("legacy_customers.0001_initial", "accounts.0001_initial", "orders.0001_initial", "profiles.0001_initial"),
+    *("profiles.0002_history", "legacy_customers.0002_functions", "legacy_customers.0003_backup"),
+    *("legacy_customers.0004_old_trigger", "legacy_customers.0005_identity", "legacy_customers.0006_profiles"),
+    *("legacy_customers.0007_conflicts", "legacy_customers.0008_orders", "legacy_customers.0009_customers_view"),
 )
+
+
 DEADLINE = 60.0
 
 
@@ -67,7 +71,9 @@ LEFT = {
     "users": "to_jsonb(t) || CASE WHEN password_hash LIKE '!%' THEN '{\"password_hash\": \"!\"}' ELSE '{}' END::jsonb",
     "customers": "to_jsonb(t)",
     "orders": "to_jsonb(t)",
-    "unification_phases": "jsonb_build_object('name', name, 'rows', rows, 'detail', detail - 'set_aside')",
+    # How many rows identity wrote is not known any more to a run that found it done; its cases are.
+    "unification_phases": "CASE name WHEN 'identity' THEN jsonb_build_object('name', name, 'cases', detail -> 'cases')"
+    " ELSE jsonb_build_object('name', name, 'rows', rows, 'detail', detail - 'set_aside') END",
 }
 
 
@@ -148,7 +154,7 @@ def test_an_empty_database_gets_the_shape_of_an_adopted_one(
 ) -> None:
     migrate()
     created = columns_of(connection, table)
-    assert rows("SELECT name FROM unification_phases") == []
+    assert rows("SELECT name, detail FROM unification_phases") == [("fingerprint", "{}")]
     assert rows("SELECT relname FROM pg_class WHERE relname LIKE 'backup\\_%' OR relname = 'customers'") == []
     connection.close()
     before, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], shop_template
@@ -281,7 +287,7 @@ def test_a_migration_that_was_done_and_not_recorded_is_not_done_twice(
     real, failed = MigrationRecorder.record_applied, []
 
     def failing(self: MigrationRecorder, app: str, migration: str) -> None:
-        if (app, migration) == ("legacy_customers", name) and not failed:
+        if f"{app}.{migration}" == name and not failed:
             failed.append(name)
             raise Interrupted
         real(self, app, migration)
@@ -353,7 +359,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER gate AFTER UPDATE ON unification_ranges FOR EACH STATEMENT EXECUTE FUNCTION gate(%s)
+CREATE TRIGGER gate AFTER UPDATE ON unification_ranges FOR EACH STATEMENT EXECUTE FUNCTION gate(%s);
+ALTER TABLE unification_ranges ENABLE ALWAYS TRIGGER gate
 """
 WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s)"
 

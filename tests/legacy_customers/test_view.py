@@ -277,7 +277,7 @@ def test_insert_with_the_address_of_an_account_stays_apart_and_is_suggested(undo
     assert (profile.user.email, profile.contact_email) == (None, "LINKED@example.com ")
     assert list(
         MergeSuggestion.objects.filter(profile=profile).values_list("other_profile_id", "reason", "status")
-    ) == [(LINKED, "unverified_address", "open")]
+    ) == [(LINKED, "verified_address", "open")]
 
 
 def test_insert_with_the_address_of_several_accounts_is_suggested_with_each(undone: None) -> None:
