@@ -13,8 +13,9 @@ from profiles.models import FieldConflict, MergeSuggestion
 
 from .models import Attachment, CustomerIdentity, Phase, Range, VerificationRun
 from .unification import backup, identity
+from .unification.checks import ALWAYS, WITH_LEGACY, cells_conserved
 from .unification.sources import LEGACY_TABLES, existing_tables
-from .unification.verify import ALWAYS, PHASES, WITH_LEGACY, cells_conserved
+from .unification.verify import PHASES
 
 # Up to so many rows a table is counted; a larger one is estimated from PostgreSQL's statistics.
 COUNTED_ROWS = 100_000

@@ -17,17 +17,11 @@ from accounts.models import User
 from legacy_customers.models import LegacyCustomer, VerificationRun
 from legacy_customers.sample.persons import row_id
 from legacy_customers.unification.backup import count_and_hash
+from legacy_customers.unification.checks import ALWAYS, WITH_LEGACY, cells_conserved
 from legacy_customers.unification.field_map import FIELD_MAP, Field, Kind
 from legacy_customers.unification.phases import detail_of
 from legacy_customers.unification.sources import LEGACY_TABLES
-from legacy_customers.unification.verify import (
-    ALWAYS,
-    WITH_LEGACY,
-    Report,
-    UnificationUnfinished,
-    cells_conserved,
-    verify,
-)
+from legacy_customers.unification.verify import Report, UnificationUnfinished, verify
 from profiles.models import Profile
 from tests.databases import temporary_database
 
