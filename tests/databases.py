@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from django.db import connection
@@ -32,3 +33,21 @@ def temporary_database(template: str | None = None) -> Iterator[str]:
         connection.settings_dict["NAME"] = before
         with _maintenance() as server:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:
+    """What a statement gives on Django's connection; nothing where it gives no rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params or None)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def run(statement: str | sql.Composable, *params: Any) -> None:
+    """The same for a statement that is asked nothing."""
+    rows(statement, *params)
+
+
+def one(statement: str | sql.Composable, *params: Any) -> Any:
+    """The first cell of the first row; None where there is no row."""
+    found = rows(statement, *params)
+    return found[0][0] if found else None

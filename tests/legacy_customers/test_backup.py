@@ -15,7 +15,7 @@ from legacy_customers.unification.backup import count_and_hash
 from legacy_customers.unification.phases import detail_of
 from legacy_customers.unification.sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
 from legacy_customers.unification.verify import verify
-from tests.databases import temporary_database
+from tests.databases import rows, temporary_database
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,6 @@ def undone(backed_up: str) -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
-
-
-def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def hash_of(table: str) -> tuple[int, str]:

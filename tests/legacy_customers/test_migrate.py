@@ -16,13 +16,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
-from psycopg import sql
 
 from legacy_customers.apps import ONE_AT_A_TIME
 from legacy_customers.sample.stories import Story, load_story
 from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases
 from legacy_customers.unification.sources import columns_of
 from legacy_customers.unification.verify import verify
+from tests.databases import rows
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
@@ -39,12 +39,6 @@ DEADLINE = 60.0
 
 class Interrupted(Exception):
     """Stands for a crash."""
-
-
-def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def migrate() -> None:

@@ -16,7 +16,7 @@ from legacy_customers.unification import preflight
 from legacy_customers.unification.preflight import DoesNotFit
 from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import verify
-from tests.databases import temporary_database
+from tests.databases import rows, run, temporary_database
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +56,6 @@ def connected_as(role: str) -> Iterator[None]:
     finally:
         connection.close()
         connection.settings_dict["USER"] = before
-
-
-def run(statement: str, *params: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-
-
-def rows(statement: str, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        return list(cursor.fetchall())
 
 
 def found() -> list[str]:

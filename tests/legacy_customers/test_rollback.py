@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -19,7 +18,7 @@ from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import verify
 from orders.models import Order
 from profiles.models import Profile
-from tests.databases import temporary_database
+from tests.databases import one, rows, temporary_database
 
 # What Django keeps for itself when the last of our migrations is gone.
 DJANGOS_OWN = {
@@ -65,17 +64,6 @@ SCHEMA = """
     SELECT concat_ws(' ', 'event trigger', evtname), '' FROM pg_event_trigger
 """
 FOREIGN = ("reviews", "sessions", "carts")
-
-
-def rows(statement: str, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        return list(cursor.fetchall()) if cursor.description else []
-
-
-def one(statement: str, *params: Any) -> Any:
-    found = rows(statement, *params)
-    return found[0][0] if found else None
 
 
 def contents(*tables: str) -> dict[str, list[str]]:

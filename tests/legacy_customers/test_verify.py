@@ -23,7 +23,7 @@ from legacy_customers.unification.phases import detail_of
 from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import Report, UnificationUnfinished, verify
 from profiles.models import Profile
-from tests.databases import temporary_database
+from tests.databases import one, run, temporary_database
 
 # One person with a login, a linked customers row, a customer_profiles row and an order; the profile has the row's id.
 LINKED, LINKED_USER = row_id("linked", "customers"), row_id("linked", "users")
@@ -47,18 +47,6 @@ def undone(judged: str) -> Iterator[None]:
         run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield
         transaction.set_rollback(True)
-
-
-def run(statement: str | sql.Composable, *params: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-
-
-def one(statement: str, *params: Any) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        row = cursor.fetchone()
-        return row[0] if row else None
 
 
 def silently(statement: str | sql.Composable, *params: Any) -> None:

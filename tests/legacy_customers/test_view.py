@@ -21,7 +21,7 @@ from legacy_customers.models import LegacyCustomer
 from legacy_customers.sample.persons import row_id
 from legacy_customers.unification.sources import columns_of
 from profiles.models import MergeSuggestion, Profile
-from tests.databases import temporary_database
+from tests.databases import one, rows, temporary_database
 
 LINKED, LINKED_USER = row_id("linked", "customers"), row_id("linked", "users")
 MERGED = row_id("guest_of_verified_user", "customers", 2)
@@ -44,17 +44,6 @@ def undone(viewed: str) -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
-
-
-def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, params or None)
-        return list(cursor.fetchall()) if cursor.description else []
-
-
-def one(statement: str, *params: Any) -> Any:
-    found = rows(statement, *params)
-    return found[0][0] if found else None
 
 
 def refusal(statement: str, *params: Any) -> tuple[str, str, str]:
