@@ -310,7 +310,8 @@ def start(database: str, *arguments: str, range_rows: int = 7) -> "subprocess.Po
     """`manage.py migrate` on the test's database, in a process of its own."""
     params = connection.get_connection_params()
     login = params["user"] + (f":{params['password']}" if params.get("password") else "")
-    host = f"{params['host']}:{params['port']}" if params.get("port") else params["host"]
+    # A socket's directory stands in the URL's path.
+    host = f"/{params['host']}" if params["host"].startswith("/") else f"{params['host']}:{params.get('port', 5432)}"
     return subprocess.Popen(
         [sys.executable, str(MANAGE), "migrate", *arguments],
         env={
