@@ -640,10 +640,10 @@ def read_legacy(connection: BaseDatabaseWrapper, prefix: str = "backup_") -> Leg
 
 
 def database_lower(connection: BaseDatabaseWrapper, legacy: Legacy) -> Callable[[str], str]:
-    """PostgreSQL's lower() for every address in `legacy`."""
+    """PostgreSQL's lower() for every address in `legacy`, under the collation that knows more than ASCII."""
     emails = {(row.get("email") or "").strip() for rows in legacy.values() for row in rows}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT e, lower(e) FROM unnest(%s::text[]) AS e", [sorted(emails)])
+        cursor.execute("SELECT e, unification_email(e) FROM unnest(%s::text[]) AS e", [sorted(emails)])
         found = dict(cursor.fetchall())
     return found.__getitem__
 
