@@ -1,9 +1,7 @@
 """Every new user gets a profile, in the transaction that made the user: what the old trigger did, in code."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
@@ -11,18 +9,6 @@ from accounts.models import User
 from accounts.signals import users_created
 
 from .models import Profile
-
-
-def give_profiles(users: Iterable[User], using: str) -> None:
-    """Make a profile for each of `users` that exists and has none; safe against a second writer doing the same.
-
-    bulk_create(ignore_conflicts=True) reports users that another row kept out, so existence is asked of the database.
-    """
-    ids = [user.pk for user in users]
-    existing = get_user_model().objects.using(using).filter(pk__in=ids, profile=None).only("pk")
-    Profile.objects.using(using).bulk_create(
-        [Profile(user=user) for user in existing], ignore_conflicts=True, batch_size=1000
-    )
 
 
 @receiver(post_save, sender=User)
@@ -34,4 +20,8 @@ def give_profile_on_save(instance: User, created: bool, raw: bool, using: str, *
 
 @receiver(users_created)
 def give_profiles_on_bulk_create(users: list[User], using: str, **kwargs: Any) -> None:
-    give_profiles(users, using)
+    """bulk_create(ignore_conflicts=True) reports users that another row kept out: who exists is asked of the database."""
+    existing = User.objects.using(using).filter(pk__in=[user.pk for user in users], profile=None).only("pk")
+    Profile.objects.using(using).bulk_create(
+        [Profile(user=user) for user in existing], ignore_conflicts=True, batch_size=1000
+    )

@@ -177,7 +177,7 @@ def _list(value: sql.Composable) -> sql.Composable:
     return sql.SQL("unification_list({})").format(value)
 
 
-def _several(name: str, many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
+def _several(many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
     """A person's value: from the work table `many` where the person is in it, else from the one row."""
     return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(sql.Identifier(many), one, several)
 
@@ -206,36 +206,36 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
         case Rule.BLOCK:
             return _block_cell(sources, field)
         case Rule.SUM if customers:
-            return _several(name, "sc", sc, sql.SQL("coalesce({}, 0)").format(c))
+            return _several("sc", sc, sql.SQL("coalesce({}, 0)").format(c))
         case Rule.SUM:
-            return _several(name, "sa", sa, sql.SQL("coalesce({}, 0)").format(column("cp", name)))
+            return _several("sa", sa, sql.SQL("coalesce({}, 0)").format(column("cp", name)))
         case Rule.GREATEST | Rule.LEAST:
-            times = [_several(name, "sc", sc, c)]
+            times = [_several("sc", sc, c)]
             if users:
                 times.append(u)
             if attached:
-                times.append(_several(name, "sa", sa, column("cp", name)))
+                times.append(_several("sa", sa, column("cp", name)))
             return sql.SQL("{}({}) AT TIME ZONE 'UTC'").format(sql.SQL(field.rule.value), sql.SQL(", ").join(times))
         case Rule.MERGE:
             one = sql.SQL("CASE WHEN jsonb_typeof({0}) = 'object' THEN {0} ELSE '{{}}'::jsonb END")
-            return _several(name, "sa", sa, one.format(column("cp", name)))
+            return _several("sa", sa, one.format(column("cp", name)))
         case Rule.UNION if customers:
-            return _several(name, "sc", sc, _list(c))
+            return _several("sc", sc, _list(c))
         case Rule.UNION if Table.CUSTOMER_PROFILES in field.sources:
-            return _several(name, "sa", sa, _list(column("cp", name)))
+            return _several("sa", sa, _list(column("cp", name)))
         case Rule.UNION:
             return sql.SQL("coalesce({}, '[]'::jsonb)").format(sa)
         case Rule.NOTES:
-            return _several(name, "sc", sc, said(field, c))
+            return _several("sc", sc, said(field, c))
         case Rule.CONSENT:
-            copies = [_several(name, "sc", sc, sql.SQL("c.id IS NULL OR {} IS TRUE").format(c))]
+            copies = [_several("sc", sc, sql.SQL("c.id IS NULL OR {} IS TRUE").format(c))]
             if users:
                 copies.append(sql.SQL("(i.\"case\" IN ('new_user', 'separate') IS TRUE OR {} IS TRUE)").format(u))
             else:
                 copies.append(sql.SQL("c.id IS NOT NULL"))
             return sql.SQL("({})").format(sql.SQL(" AND ").join(sql.SQL("({})").format(copy) for copy in copies))
         case Rule.VERIFIED:
-            guests = _several(name, "sc", sc, sql.SQL("{} IS TRUE").format(c))
+            guests = _several("sc", sc, sql.SQL("{} IS TRUE").format(c))
             return sql.SQL(
                 "CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE"
                 " WHEN i.\"case\" = 'linked' THEN {} IS TRUE ELSE {} END"

@@ -288,10 +288,3 @@ def counts(connection: BaseDatabaseWrapper) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute('SELECT "case", count(*) FROM legacy_identities GROUP BY 1 ORDER BY 1')
         return dict(cursor.fetchall())
-
-
-MADE_USERS = sql.SQL(
-    """
-SELECT DISTINCT user_id FROM legacy_identities WHERE "case" IN ('new_user', 'separate')
-"""
-)

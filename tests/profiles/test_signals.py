@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from profiles.models import Profile
-from profiles.signals import give_profiles
+from profiles.signals import give_profiles_on_bulk_create
 
 pytestmark = pytest.mark.django_db
 
@@ -127,5 +127,5 @@ def test_user_raced_by_eight_threads_is_one_with_one_profile(number: int) -> Non
 def test_profiles_raced_by_eight_threads_are_one_each() -> None:
     users = User.objects.bulk_create([User(email=f"{n}@x.com") for n in range(20)])
     Profile.objects.all().delete()
-    in_eight_threads(lambda: give_profiles(users, "default"))
+    in_eight_threads(lambda: give_profiles_on_bulk_create(users=users, using="default"))
     assert profiles_of(*users) == [1] * 20
