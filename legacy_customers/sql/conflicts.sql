@@ -1,16 +1,9 @@
--- Every value that lost (unification/conflicts.py). The first four run once per range of their table.
+-- Every value that lost (unification/conflicts.py). INSERT runs once per range of each source.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
--- LOSING CELLS of users
-INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
-    other_value, other_table, other_row)
-SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
-    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
-    coalesce(l.winner, w.key),
-    l.other_value, l.other_table, l.other_row
-FROM (
-    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
-        'users' AS other_table, src.id::text AS other_row, x.winner
+-- losing_cells of users, a work table
+SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        src.id::text AS other_row, x.winner
     FROM "users" AS src
     JOIN profiles AS p ON p.user_id = src.id
     CROSS JOIN LATERAL (
@@ -20,30 +13,30 @@ FROM (
         UNION ALL SELECT 'date_of_birth', '{}'::text[], 'first', to_jsonb("p"."date_of_birth"), to_jsonb("src"."date_of_birth"), p.id::text WHERE ("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth"
         UNION ALL SELECT 'marketing_consent', '{}'::text[], 'consent', to_jsonb("p"."marketing_consent"), to_jsonb("src"."marketing_consent"), NULL::text WHERE "src"."marketing_consent" AND NOT "p"."marketing_consent"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE ((("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
+    WHERE (("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
         OR (("src"."last_name" <> "p"."last_name") IS NOT FALSE AND unification_text("src"."last_name") IS NOT NULL AND unification_text("src"."last_name") IS DISTINCT FROM "p"."last_name")
         OR (("src"."phone" <> "p"."phone") IS NOT FALSE AND unification_text("src"."phone") IS NOT NULL AND unification_text("src"."phone") IS DISTINCT FROM "p"."phone")
         OR (("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth")
-        OR ("src"."marketing_consent" AND NOT "p"."marketing_consent")) AND true
-) AS l
-LEFT JOIN LATERAL (
-    SELECT source, key FROM (
-        SELECT 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM legacy_identities AS i JOIN "customers" AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'first_name' THEN to_jsonb("c"."first_name") WHEN 'last_name' THEN to_jsonb("c"."last_name") WHEN 'phone' THEN to_jsonb("c"."phone") WHEN 'date_of_birth' THEN to_jsonb("c"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("c"."marketing_consent") END #> l.path = l.chosen_value END
-        UNION ALL SELECT 'users', u.id::text, 1, 0 FROM "users" AS u WHERE u.id = l.user_id AND NOT EXISTS (SELECT FROM legacy_identities AS made WHERE made.user_id = u.id AND made."case" IN ('new_user', 'separate')) AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE l.field WHEN 'first_name' THEN to_jsonb("u"."first_name") WHEN 'last_name' THEN to_jsonb("u"."last_name") WHEN 'phone' THEN to_jsonb("u"."phone") WHEN 'date_of_birth' THEN to_jsonb("u"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("u"."marketing_consent") END #> l.path = l.chosen_value
-    ) AS rivals (source, key, rank, position)
-    ORDER BY rank, position LIMIT 1
-) AS w ON true;
+        OR ("src"."marketing_consent" AND NOT "p"."marketing_consent");
 
--- LOSING CELLS of customers
-INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
-    other_value, other_table, other_row)
-SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
-    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
-    coalesce(l.winner, w.key),
-    l.other_value, l.other_table, l.other_row
-FROM (
-    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
-        'customers' AS other_table, src.id::text AS other_row, x.winner
+-- new_conflicts of users, a work table
+SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
+        l.rule, l.chosen_value,
+        CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source
+            END AS chosen_table,
+        coalesce(l.winner, w.key) AS chosen_row, l.other_value, 'users' AS other_table, l.other_row
+    FROM losing_cells AS l
+    LEFT JOIN (
+    SELECT DISTINCT ON (loser) loser, source, key FROM (
+        SELECT l.ctid, 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM losing_cells AS l JOIN legacy_identities AS i ON i.user_id = l.user_id JOIN "customers" AS c ON c.id = i.customer_id WHERE true AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'first_name' THEN to_jsonb("c"."first_name") WHEN 'last_name' THEN to_jsonb("c"."last_name") WHEN 'phone' THEN to_jsonb("c"."phone") WHEN 'date_of_birth' THEN to_jsonb("c"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("c"."marketing_consent") END #> l.path = l.chosen_value END
+        UNION ALL SELECT l.ctid, 'users', u.id::text, 1, 0 FROM losing_cells AS l JOIN "users" AS u ON u.id = l.user_id WHERE NOT EXISTS (SELECT FROM legacy_identities AS made WHERE made.user_id = u.id AND made."case" IN ('new_user', 'separate')) AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE l.field WHEN 'first_name' THEN to_jsonb("u"."first_name") WHEN 'last_name' THEN to_jsonb("u"."last_name") WHEN 'phone' THEN to_jsonb("u"."phone") WHEN 'date_of_birth' THEN to_jsonb("u"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("u"."marketing_consent") END #> l.path = l.chosen_value
+    ) AS rivals (loser, source, key, rank, position)
+    ORDER BY loser, rank, position
+    ) AS w ON w.loser = l.ctid;
+
+-- losing_cells of customers, a work table
+SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        src.id::text AS other_row, x.winner
     FROM "customers" AS src
     JOIN legacy_identities AS i ON i.customer_id = src.id
     JOIN profiles AS p ON p.user_id = i.user_id
@@ -66,7 +59,7 @@ FROM (
         UNION ALL SELECT 'is_verified', '{}'::text[], 'consent', to_jsonb("p"."is_verified"), to_jsonb("src"."is_verified"), NULL::text WHERE "src"."is_verified" AND NOT "p"."is_verified"
         UNION ALL SELECT 'users.active', '{}'::text[], 'login', to_jsonb(login.active), to_jsonb(src.is_active), login.id::text WHERE src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE ((("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
+    WHERE (("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
         OR (("src"."last_name" <> "p"."last_name") IS NOT FALSE AND unification_text("src"."last_name") IS NOT NULL AND unification_text("src"."last_name") IS DISTINCT FROM "p"."last_name")
         OR (("src"."phone" <> "p"."phone") IS NOT FALSE AND unification_text("src"."phone") IS NOT NULL AND unification_text("src"."phone") IS DISTINCT FROM "p"."phone")
         OR (("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth")
@@ -81,27 +74,27 @@ FROM (
         OR ("src"."sms_consent" AND NOT "p"."sms_consent")
         OR (jsonb_typeof("src"."tags") <> 'array' AND unification_json("src"."tags") IS NOT NULL)
         OR ("src"."is_verified" AND NOT "p"."is_verified")
-        OR (src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active)) AND true
-) AS l
-LEFT JOIN LATERAL (
-    SELECT source, key FROM (
-        SELECT 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM legacy_identities AS i JOIN "customers" AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,address,city,state,postal_code,country,customer_type,preferred_payment_method,marketing_consent,sms_consent,tags,is_verified}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'first_name' THEN to_jsonb("c"."first_name") WHEN 'last_name' THEN to_jsonb("c"."last_name") WHEN 'phone' THEN to_jsonb("c"."phone") WHEN 'date_of_birth' THEN to_jsonb("c"."date_of_birth") WHEN 'address' THEN to_jsonb("c"."address") WHEN 'city' THEN to_jsonb("c"."city") WHEN 'state' THEN to_jsonb("c"."state") WHEN 'postal_code' THEN to_jsonb("c"."postal_code") WHEN 'country' THEN to_jsonb("c"."country") WHEN 'customer_type' THEN to_jsonb("c"."customer_type") WHEN 'preferred_payment_method' THEN to_jsonb("c"."preferred_payment_method") WHEN 'marketing_consent' THEN to_jsonb("c"."marketing_consent") WHEN 'sms_consent' THEN to_jsonb("c"."sms_consent") WHEN 'tags' THEN to_jsonb("c"."tags") WHEN 'is_verified' THEN to_jsonb("c"."is_verified") END #> l.path = l.chosen_value END
-        UNION ALL SELECT 'users', u.id::text, 1, 0 FROM "users" AS u WHERE u.id = l.user_id AND NOT EXISTS (SELECT FROM legacy_identities AS made WHERE made.user_id = u.id AND made."case" IN ('new_user', 'separate')) AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE l.field WHEN 'first_name' THEN to_jsonb("u"."first_name") WHEN 'last_name' THEN to_jsonb("u"."last_name") WHEN 'phone' THEN to_jsonb("u"."phone") WHEN 'date_of_birth' THEN to_jsonb("u"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("u"."marketing_consent") END #> l.path = l.chosen_value
-        UNION ALL SELECT 'user_profiles', a.key, 3, a.position FROM legacy_attachments AS a JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE a.user_id = l.user_id AND a.source = 'user_profiles' AND l.winner IS NULL AND l.field = ANY('{customer_type}') AND CASE l.field WHEN 'customer_type' THEN to_jsonb("up"."customer_type") END #> l.path = l.chosen_value
-    ) AS rivals (source, key, rank, position)
-    ORDER BY rank, position LIMIT 1
-) AS w ON true;
+        OR (src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active);
 
--- LOSING CELLS of customer_profiles
-INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
-    other_value, other_table, other_row)
-SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
-    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
-    coalesce(l.winner, w.key),
-    l.other_value, l.other_table, l.other_row
-FROM (
-    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
-        'customer_profiles' AS other_table, src.customer_id::text AS other_row, x.winner
+-- new_conflicts of customers, a work table
+SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
+        l.rule, l.chosen_value,
+        CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source
+            END AS chosen_table,
+        coalesce(l.winner, w.key) AS chosen_row, l.other_value, 'customers' AS other_table, l.other_row
+    FROM losing_cells AS l
+    LEFT JOIN (
+    SELECT DISTINCT ON (loser) loser, source, key FROM (
+        SELECT l.ctid, 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM losing_cells AS l JOIN legacy_identities AS i ON i.user_id = l.user_id JOIN "customers" AS c ON c.id = i.customer_id WHERE true AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,address,city,state,postal_code,country,customer_type,preferred_payment_method,marketing_consent,sms_consent,tags,is_verified}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'first_name' THEN to_jsonb("c"."first_name") WHEN 'last_name' THEN to_jsonb("c"."last_name") WHEN 'phone' THEN to_jsonb("c"."phone") WHEN 'date_of_birth' THEN to_jsonb("c"."date_of_birth") WHEN 'address' THEN to_jsonb("c"."address") WHEN 'city' THEN to_jsonb("c"."city") WHEN 'state' THEN to_jsonb("c"."state") WHEN 'postal_code' THEN to_jsonb("c"."postal_code") WHEN 'country' THEN to_jsonb("c"."country") WHEN 'customer_type' THEN to_jsonb("c"."customer_type") WHEN 'preferred_payment_method' THEN to_jsonb("c"."preferred_payment_method") WHEN 'marketing_consent' THEN to_jsonb("c"."marketing_consent") WHEN 'sms_consent' THEN to_jsonb("c"."sms_consent") WHEN 'tags' THEN to_jsonb("c"."tags") WHEN 'is_verified' THEN to_jsonb("c"."is_verified") END #> l.path = l.chosen_value END
+        UNION ALL SELECT l.ctid, 'users', u.id::text, 1, 0 FROM losing_cells AS l JOIN "users" AS u ON u.id = l.user_id WHERE NOT EXISTS (SELECT FROM legacy_identities AS made WHERE made.user_id = u.id AND made."case" IN ('new_user', 'separate')) AND l.winner IS NULL AND l.field = ANY('{first_name,last_name,phone,date_of_birth,marketing_consent}') AND CASE l.field WHEN 'first_name' THEN to_jsonb("u"."first_name") WHEN 'last_name' THEN to_jsonb("u"."last_name") WHEN 'phone' THEN to_jsonb("u"."phone") WHEN 'date_of_birth' THEN to_jsonb("u"."date_of_birth") WHEN 'marketing_consent' THEN to_jsonb("u"."marketing_consent") END #> l.path = l.chosen_value
+        UNION ALL SELECT l.ctid, 'user_profiles', a.key, 3, a.position FROM losing_cells AS l JOIN legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'user_profiles' JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE true AND l.winner IS NULL AND l.field = ANY('{customer_type}') AND CASE l.field WHEN 'customer_type' THEN to_jsonb("up"."customer_type") END #> l.path = l.chosen_value
+    ) AS rivals (loser, source, key, rank, position)
+    ORDER BY loser, rank, position
+    ) AS w ON w.loser = l.ctid;
+
+-- losing_cells of customer_profiles, a work table
+SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        src.customer_id::text AS other_row, x.winner
     FROM "customer_profiles" AS src
     JOIN legacy_attachments AS a ON a.source = 'customer_profiles' AND a.key = src.customer_id
     JOIN profiles AS p ON p.user_id = a.user_id
@@ -113,28 +106,28 @@ FROM (
         FROM unification_lost("src"."preferences", "p"."preferences") AS l
         WHERE jsonb_typeof("src"."preferences") = 'object' AND "src"."preferences" <> "p"."preferences"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE ((jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
+    WHERE (jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
         OR (jsonb_typeof("src"."purchase_history") <> 'array' AND unification_json("src"."purchase_history") IS NOT NULL)
-        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object')) AND true
-) AS l
-LEFT JOIN LATERAL (
-    SELECT source, key FROM (
-        SELECT 'customer_profiles', a.key, 3, a.position FROM legacy_attachments AS a JOIN "customer_profiles" AS cp ON cp.customer_id = a.key WHERE a.user_id = l.user_id AND a.source = 'customer_profiles' AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("cp"."preferences") WHEN 'purchase_history' THEN to_jsonb("cp"."purchase_history") END #> l.path = l.chosen_value
-        UNION ALL SELECT 'user_profiles', a.key, 3, a.position FROM legacy_attachments AS a JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE a.user_id = l.user_id AND a.source = 'user_profiles' AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("up"."preferences") WHEN 'purchase_history' THEN to_jsonb("up"."purchase_history") END #> l.path = l.chosen_value
-    ) AS rivals (source, key, rank, position)
-    ORDER BY rank, position LIMIT 1
-) AS w ON true;
+        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object');
 
--- LOSING CELLS of user_profiles
-INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
-    other_value, other_table, other_row)
-SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
-    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
-    coalesce(l.winner, w.key),
-    l.other_value, l.other_table, l.other_row
-FROM (
-    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
-        'user_profiles' AS other_table, src.id::text AS other_row, x.winner
+-- new_conflicts of customer_profiles, a work table
+SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
+        l.rule, l.chosen_value,
+        CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source
+            END AS chosen_table,
+        coalesce(l.winner, w.key) AS chosen_row, l.other_value, 'customer_profiles' AS other_table, l.other_row
+    FROM losing_cells AS l
+    LEFT JOIN (
+    SELECT DISTINCT ON (loser) loser, source, key FROM (
+        SELECT l.ctid, 'customer_profiles', a.key, 3, a.position FROM losing_cells AS l JOIN legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'customer_profiles' JOIN "customer_profiles" AS cp ON cp.customer_id = a.key WHERE true AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("cp"."preferences") WHEN 'purchase_history' THEN to_jsonb("cp"."purchase_history") END #> l.path = l.chosen_value
+        UNION ALL SELECT l.ctid, 'user_profiles', a.key, 3, a.position FROM losing_cells AS l JOIN legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'user_profiles' JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE true AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("up"."preferences") WHEN 'purchase_history' THEN to_jsonb("up"."purchase_history") END #> l.path = l.chosen_value
+    ) AS rivals (loser, source, key, rank, position)
+    ORDER BY loser, rank, position
+    ) AS w ON w.loser = l.ctid;
+
+-- losing_cells of user_profiles, a work table
+SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        src.id::text AS other_row, x.winner
     FROM "user_profiles" AS src
     JOIN legacy_attachments AS a ON a.source = 'user_profiles' AND a.key = src.id::text
     JOIN profiles AS p ON p.user_id = a.user_id
@@ -156,7 +149,7 @@ FROM (
         FROM unification_lost("src"."preferences", "p"."preferences") AS l
         WHERE jsonb_typeof("src"."preferences") = 'object' AND "src"."preferences" <> "p"."preferences"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE ((("src"."customer_type" <> "p"."customer_type") IS NOT FALSE AND unification_text("src"."customer_type") <> 'regular' AND unification_text("src"."customer_type") IS DISTINCT FROM "p"."customer_type")
+    WHERE (("src"."customer_type" <> "p"."customer_type") IS NOT FALSE AND unification_text("src"."customer_type") <> 'regular' AND unification_text("src"."customer_type") IS DISTINCT FROM "p"."customer_type")
         OR (jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
         OR (jsonb_typeof("src"."needs") <> 'array' AND unification_json("src"."needs") IS NOT NULL)
         OR (("src"."experience_level" <> "p"."experience_level") IS NOT FALSE AND unification_text("src"."experience_level") IS NOT NULL AND unification_text("src"."experience_level") IS DISTINCT FROM "p"."experience_level")
@@ -168,16 +161,41 @@ FROM (
         OR (jsonb_typeof("src"."purchase_history") <> 'array' AND unification_json("src"."purchase_history") IS NOT NULL)
         OR (("src"."language" <> "p"."language") IS NOT FALSE AND unification_text("src"."language") IS NOT NULL AND unification_text("src"."language") IS DISTINCT FROM "p"."language")
         OR (("src"."timezone" <> "p"."timezone") IS NOT FALSE AND unification_text("src"."timezone") IS NOT NULL AND unification_text("src"."timezone") IS DISTINCT FROM "p"."timezone")
-        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object')) AND true
-) AS l
-LEFT JOIN LATERAL (
-    SELECT source, key FROM (
-        SELECT 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM legacy_identities AS i JOIN "customers" AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id AND l.winner IS NULL AND l.field = ANY('{customer_type}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'customer_type' THEN to_jsonb("c"."customer_type") END #> l.path = l.chosen_value END
-        UNION ALL SELECT 'customer_profiles', a.key, 3, a.position FROM legacy_attachments AS a JOIN "customer_profiles" AS cp ON cp.customer_id = a.key WHERE a.user_id = l.user_id AND a.source = 'customer_profiles' AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("cp"."preferences") WHEN 'purchase_history' THEN to_jsonb("cp"."purchase_history") END #> l.path = l.chosen_value
-        UNION ALL SELECT 'user_profiles', a.key, 3, a.position FROM legacy_attachments AS a JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE a.user_id = l.user_id AND a.source = 'user_profiles' AND l.winner IS NULL AND l.field = ANY('{customer_type,preferences,needs,experience_level,medical_conditions,preferred_categories,preferred_effects,price_range,purchase_history,language,timezone}') AND CASE l.field WHEN 'customer_type' THEN to_jsonb("up"."customer_type") WHEN 'preferences' THEN to_jsonb("up"."preferences") WHEN 'needs' THEN to_jsonb("up"."needs") WHEN 'experience_level' THEN to_jsonb("up"."experience_level") WHEN 'medical_conditions' THEN to_jsonb("up"."medical_conditions") WHEN 'preferred_categories' THEN to_jsonb("up"."preferred_categories") WHEN 'preferred_effects' THEN to_jsonb("up"."preferred_effects") WHEN 'price_range' THEN to_jsonb("up"."price_range") WHEN 'purchase_history' THEN to_jsonb("up"."purchase_history") WHEN 'language' THEN to_jsonb("up"."language") WHEN 'timezone' THEN to_jsonb("up"."timezone") END #> l.path = l.chosen_value
-    ) AS rivals (source, key, rank, position)
-    ORDER BY rank, position LIMIT 1
-) AS w ON true;
+        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object');
+
+-- new_conflicts of user_profiles, a work table
+SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
+        l.rule, l.chosen_value,
+        CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source
+            END AS chosen_table,
+        coalesce(l.winner, w.key) AS chosen_row, l.other_value, 'user_profiles' AS other_table, l.other_row
+    FROM losing_cells AS l
+    LEFT JOIN (
+    SELECT DISTINCT ON (loser) loser, source, key FROM (
+        SELECT l.ctid, 'customers', c.id::text, CASE i."case" WHEN 'linked' THEN 0 ELSE 2 END, i.position FROM losing_cells AS l JOIN legacy_identities AS i ON i.user_id = l.user_id JOIN "customers" AS c ON c.id = i.customer_id WHERE true AND l.winner IS NULL AND l.field = ANY('{customer_type}') AND CASE WHEN l.rule = 'block' THEN l.chosen_value IS NOT NULL AND (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL) ELSE CASE l.field WHEN 'customer_type' THEN to_jsonb("c"."customer_type") END #> l.path = l.chosen_value END
+        UNION ALL SELECT l.ctid, 'customer_profiles', a.key, 3, a.position FROM losing_cells AS l JOIN legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'customer_profiles' JOIN "customer_profiles" AS cp ON cp.customer_id = a.key WHERE true AND l.winner IS NULL AND l.field = ANY('{preferences,purchase_history}') AND CASE l.field WHEN 'preferences' THEN to_jsonb("cp"."preferences") WHEN 'purchase_history' THEN to_jsonb("cp"."purchase_history") END #> l.path = l.chosen_value
+        UNION ALL SELECT l.ctid, 'user_profiles', a.key, 3, a.position FROM losing_cells AS l JOIN legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'user_profiles' JOIN "user_profiles" AS up ON up.id = unification_uuid(a.key) WHERE true AND l.winner IS NULL AND l.field = ANY('{customer_type,preferences,needs,experience_level,medical_conditions,preferred_categories,preferred_effects,price_range,purchase_history,language,timezone}') AND CASE l.field WHEN 'customer_type' THEN to_jsonb("up"."customer_type") WHEN 'preferences' THEN to_jsonb("up"."preferences") WHEN 'needs' THEN to_jsonb("up"."needs") WHEN 'experience_level' THEN to_jsonb("up"."experience_level") WHEN 'medical_conditions' THEN to_jsonb("up"."medical_conditions") WHEN 'preferred_categories' THEN to_jsonb("up"."preferred_categories") WHEN 'preferred_effects' THEN to_jsonb("up"."preferred_effects") WHEN 'price_range' THEN to_jsonb("up"."price_range") WHEN 'purchase_history' THEN to_jsonb("up"."purchase_history") WHEN 'language' THEN to_jsonb("up"."language") WHEN 'timezone' THEN to_jsonb("up"."timezone") END #> l.path = l.chosen_value
+    ) AS rivals (loser, source, key, rank, position)
+    ORDER BY loser, rank, position
+    ) AS w ON w.loser = l.ctid;
+
+-- INSERT
+INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
+    other_value, other_table, other_row)
+SELECT profile_id, field, path, rule, chosen_value, chosen_table, chosen_row, other_value, other_table, other_row
+FROM new_conflicts AS l WHERE true;
+
+-- SPELLINGS, a work table
+CREATE TEMP TABLE spelling ON COMMIT DROP AS
+SELECT u.id AS user_id, u.email, unification_email(u.email) AS spelling
+FROM "users" AS u
+WHERE unification_email(u.email) IN (
+    SELECT unification_email(guest.contact_email)
+    FROM legacy_identities AS i JOIN profiles AS guest ON guest.user_id = i.user_id
+    WHERE i.reason IS NOT NULL
+    UNION ALL
+    SELECT unification_email(email) FROM "users" WHERE email <> unification_email(email)
+);
 
 -- SUGGEST_GUESTS
 INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)

@@ -1,7 +1,7 @@
--- One profile per person (unification/consolidate.py). The last statement runs once per range of users.
+-- One profile per person (unification/consolidate.py). INSERT runs once per range of users.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
--- SEVERAL_CUSTOMERS, a work table
+-- several_customers, a work table
 SELECT i.user_id,
         (array_agg(unification_text("c"."first_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."first_name") IS NOT NULL))[1] AS "first_name",
         (array_agg(unification_text("c"."last_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."last_name") IS NOT NULL))[1] AS "last_name",
@@ -26,7 +26,7 @@ SELECT i.user_id,
     WHERE i.user_id IN (SELECT user_id FROM legacy_identities WHERE position = 2)
     GROUP BY i.user_id;
 
--- SEVERAL_ATTACHMENTS, a work table
+-- several_attachments, a work table
 SELECT a.user_id,
         (array_agg(nullif(unification_text("up"."customer_type"), 'regular') ORDER BY a.position) FILTER (WHERE nullif(unification_text("up"."customer_type"), 'regular') IS NOT NULL))[1] AS "customer_type",
         CASE coalesce(cardinality((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))), 0) WHEN 0 THEN '{}'::jsonb WHEN 1 THEN (array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))[1] ELSE unification_merge((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))) END AS "preferences",
@@ -49,9 +49,9 @@ SELECT a.user_id,
         SELECT user_id FROM legacy_attachments WHERE position > 1 OR (source = 'user_profiles' AND position = 1))
     GROUP BY a.user_id;
 
--- PROFILES
-INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at")
-    SELECT
+-- profiles_alone, a work table
+SELECT
+        src.ctid AS place,
         coalesce(c.id, gen_random_uuid()) AS id,
         src.id AS user_id,
         CASE
@@ -59,18 +59,73 @@ INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name
             WHEN i."case" = 'linked' AND c.email <> u.email AND unification_text(c.email) IS NOT NULL
                 AND unification_email(c.email) <> unification_email(u.email) THEN c.email
         END AS contact_email,
-        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."first_name") END, unification_text("u"."first_name"), CASE WHEN sc.user_id IS NULL THEN unification_text("c"."first_name") ELSE "sc"."first_name" END) AS "first_name",
-        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."last_name") END, unification_text("u"."last_name"), CASE WHEN sc.user_id IS NULL THEN unification_text("c"."last_name") ELSE "sc"."last_name" END) AS "last_name",
-        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."phone") END, unification_text("u"."phone"), CASE WHEN sc.user_id IS NULL THEN unification_text("c"."phone") ELSE "sc"."phone" END) AS "phone",
-        coalesce(CASE WHEN i."case" = 'linked' THEN "c"."date_of_birth" END, "u"."date_of_birth", CASE WHEN sc.user_id IS NULL THEN "c"."date_of_birth" ELSE "sc"."date_of_birth" END) AS "date_of_birth",
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."first_name") END, unification_text("u"."first_name"), unification_text("c"."first_name")) AS "first_name",
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."last_name") END, unification_text("u"."last_name"), unification_text("c"."last_name")) AS "last_name",
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."phone") END, unification_text("u"."phone"), unification_text("c"."phone")) AS "phone",
+        coalesce(CASE WHEN i."case" = 'linked' THEN "c"."date_of_birth" END, "u"."date_of_birth", "c"."date_of_birth") AS "date_of_birth",
+        unification_address("c"."address") AS "address",
+        unification_text("c"."city") AS "city",
+        unification_text("c"."state") AS "state",
+        unification_text("c"."postal_code") AS "postal_code",
+        CASE WHEN c.id IS NULL THEN 'USA' ELSE unification_text("c"."country") END AS "country",
+        coalesce("c"."loyalty_points", 0) AS "loyalty_points",
+        coalesce(nullif(unification_text("c"."customer_type"), 'regular'), 'regular') AS "customer_type",
+        coalesce(unification_text("c"."preferred_payment_method")) AS "preferred_payment_method",
+        coalesce("c"."total_spent", 0) AS "total_spent",
+        coalesce("c"."order_count", 0) AS "order_count",
+        greatest("c"."last_order_date") AT TIME ZONE 'UTC' AS "last_order_date",
+        CASE WHEN jsonb_typeof("cp"."preferences") = 'object' THEN "cp"."preferences" ELSE '{}'::jsonb END AS "preferences",
+        '[]'::jsonb AS "needs",
+        NULL::text AS "experience_level",
+        '[]'::jsonb AS "medical_conditions",
+        '[]'::jsonb AS "preferred_categories",
+        '[]'::jsonb AS "preferred_effects",
+        NULL::jsonb AS "price_range",
+        unification_list("cp"."purchase_history") AS "purchase_history",
+        coalesce("cp"."interaction_count", 0) AS "interaction_count",
+        NULL::text AS "language",
+        NULL::text AS "timezone",
+        ((c.id IS NULL OR "c"."marketing_consent" IS TRUE) AND ((i."case" IN ('new_user', 'separate') IS TRUE OR "u"."marketing_consent" IS TRUE))) AS "marketing_consent",
+        ((c.id IS NULL OR "c"."sms_consent" IS TRUE) AND (c.id IS NOT NULL)) AS "sms_consent",
+        unification_list("c"."tags") AS "tags",
+        unification_text("c"."notes") AS "notes",
+        CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE WHEN i."case" = 'linked' THEN "c"."is_verified" IS TRUE ELSE "c"."is_verified" IS TRUE END AS "is_verified",
+        least("c"."created_at", "u"."created_at", "cp"."created_at") AT TIME ZONE 'UTC' AS "created_at",
+        greatest("c"."updated_at", "u"."updated_at", "cp"."updated_at") AT TIME ZONE 'UTC' AS "updated_at"
+    FROM users AS src CROSS JOIN LATERAL (SELECT src.*) AS u
+    LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
+    LEFT JOIN "customers" AS c ON c.id = i.customer_id
+    LEFT JOIN legacy_attachments AS a
+        ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
+    LEFT JOIN "customer_profiles" AS cp ON cp.customer_id = a.key
+    WHERE true AND NOT EXISTS (SELECT FROM legacy_identities AS m WHERE m.user_id = src.id AND m.position = 2)
+        AND NOT EXISTS (
+            SELECT FROM legacy_attachments AS m
+            WHERE m.user_id = src.id AND (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1))
+        AND ("c"."address" LIKE '%{%') IS NOT TRUE;
+
+-- profiles_of_others, a work table
+SELECT
+        src.ctid AS place,
+        coalesce(c.id, gen_random_uuid()) AS id,
+        src.id AS user_id,
+        CASE
+            WHEN i."case" = 'separate' THEN c.email
+            WHEN i."case" = 'linked' AND c.email <> u.email AND unification_text(c.email) IS NOT NULL
+                AND unification_email(c.email) <> unification_email(u.email) THEN c.email
+        END AS contact_email,
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."first_name") END, unification_text("u"."first_name"), CASE WHEN "sc".user_id IS NULL THEN unification_text("c"."first_name") ELSE "sc"."first_name" END) AS "first_name",
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."last_name") END, unification_text("u"."last_name"), CASE WHEN "sc".user_id IS NULL THEN unification_text("c"."last_name") ELSE "sc"."last_name" END) AS "last_name",
+        coalesce(CASE WHEN i."case" = 'linked' THEN unification_text("c"."phone") END, unification_text("u"."phone"), CASE WHEN "sc".user_id IS NULL THEN unification_text("c"."phone") ELSE "sc"."phone" END) AS "phone",
+        coalesce(CASE WHEN i."case" = 'linked' THEN "c"."date_of_birth" END, "u"."date_of_birth", CASE WHEN "sc".user_id IS NULL THEN "c"."date_of_birth" ELSE "sc"."date_of_birth" END) AS "date_of_birth",
         CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END AS "address",
         coalesce(CASE WHEN sc.block IS NULL THEN unification_text("c"."city") ELSE sc.block[1][2] END, CASE WHEN strpos(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END, '{') > 0 THEN unification_part(unification_object(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END), 'city', 100) END) AS "city",
         coalesce(CASE WHEN sc.block IS NULL THEN unification_text("c"."state") ELSE sc.block[1][3] END, CASE WHEN strpos(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END, '{') > 0 THEN unification_part(unification_object(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END), 'province', 50) END) AS "state",
         coalesce(CASE WHEN sc.block IS NULL THEN unification_text("c"."postal_code") ELSE sc.block[1][4] END, CASE WHEN strpos(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END, '{') > 0 THEN unification_part(unification_object(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END), 'postal_code', 20) END) AS "postal_code",
         CASE WHEN c.id IS NULL THEN 'USA' ELSE coalesce(nullif(CASE WHEN sc.block IS NULL THEN unification_text("c"."country") ELSE sc.block[1][5] END, 'USA'), CASE WHEN strpos(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END, '{') > 0 THEN unification_part(unification_object(CASE WHEN sc.block IS NULL THEN unification_address("c"."address") ELSE sc.block[1][1] END), 'country', 100) END, CASE WHEN sc.block IS NULL THEN unification_text("c"."country") ELSE sc.block[1][5] END) END AS "country",
         CASE WHEN "sc".user_id IS NULL THEN coalesce("c"."loyalty_points", 0) ELSE "sc"."loyalty_points" END AS "loyalty_points",
-        coalesce(CASE WHEN sc.user_id IS NULL THEN nullif(unification_text("c"."customer_type"), 'regular') ELSE "sc"."customer_type" END, "sa"."customer_type", 'regular') AS "customer_type",
-        coalesce(CASE WHEN sc.user_id IS NULL THEN unification_text("c"."preferred_payment_method") ELSE "sc"."preferred_payment_method" END) AS "preferred_payment_method",
+        coalesce(CASE WHEN "sc".user_id IS NULL THEN nullif(unification_text("c"."customer_type"), 'regular') ELSE "sc"."customer_type" END, "sa"."customer_type", 'regular') AS "customer_type",
+        coalesce(CASE WHEN "sc".user_id IS NULL THEN unification_text("c"."preferred_payment_method") ELSE "sc"."preferred_payment_method" END) AS "preferred_payment_method",
         CASE WHEN "sc".user_id IS NULL THEN coalesce("c"."total_spent", 0) ELSE "sc"."total_spent" END AS "total_spent",
         CASE WHEN "sc".user_id IS NULL THEN coalesce("c"."order_count", 0) ELSE "sc"."order_count" END AS "order_count",
         greatest(CASE WHEN "sc".user_id IS NULL THEN "c"."last_order_date" ELSE "sc"."last_order_date" END) AT TIME ZONE 'UTC' AS "last_order_date",
@@ -92,7 +147,14 @@ INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name
         CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE WHEN i."case" = 'linked' THEN "c"."is_verified" IS TRUE ELSE CASE WHEN "sc".user_id IS NULL THEN "c"."is_verified" IS TRUE ELSE "sc"."is_verified" END END AS "is_verified",
         least(CASE WHEN "sc".user_id IS NULL THEN "c"."created_at" ELSE "sc"."created_at" END, "u"."created_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."created_at" ELSE "sa"."created_at" END) AT TIME ZONE 'UTC' AS "created_at",
         greatest(CASE WHEN "sc".user_id IS NULL THEN "c"."updated_at" ELSE "sc"."updated_at" END, "u"."updated_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."updated_at" ELSE "sa"."updated_at" END) AT TIME ZONE 'UTC' AS "updated_at"
-    FROM users AS src CROSS JOIN LATERAL (SELECT src.*) AS u
+    FROM users AS src
+    JOIN (
+        SELECT user_id FROM legacy_identities WHERE position = 2
+        UNION SELECT user_id FROM legacy_attachments
+        WHERE position > 1 OR source = 'user_profiles' AND position = 1
+        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "customers" AS c ON c.id = i.customer_id
+        WHERE i.position = 1 AND "c"."address" LIKE '%{%'
+    ) AS others ON others.user_id = src.id CROSS JOIN LATERAL (SELECT src.*) AS u
     LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
     LEFT JOIN "customers" AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a
@@ -101,6 +163,11 @@ INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name
     LEFT JOIN "several_customers" AS sc ON sc.user_id = src.id
     LEFT JOIN "several_attachments" AS sa ON sa.user_id = src.id
     WHERE true;
+
+-- INSERT
+INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at")
+SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM profiles_alone AS n WHERE true
+UNION ALL SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM profiles_of_others AS n WHERE true;
 
 -- ALIASES
 INSERT INTO profile_aliases (id, profile_id)

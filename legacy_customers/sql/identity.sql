@@ -15,11 +15,6 @@ FROM (
 ) AS ranked
 WHERE i.customer_id = ranked.id AND i.position <> ranked.position;
 
--- LOGINS
-CREATE TEMP TABLE login ON COMMIT DROP AS
-SELECT u.id AS user_id, unification_email(u.email) AS email, u.email_verified IS TRUE AS verified
-FROM "users" AS u;
-
 -- GUESTS
 CREATE TEMP TABLE guest ON COMMIT DROP AS
 SELECT c.id AS customer_id, CASE WHEN unification_usable(e.email) THEN e.email END AS email,
@@ -28,6 +23,13 @@ SELECT c.id AS customer_id, CASE WHEN unification_usable(e.email) THEN e.email E
 FROM "customers" AS c
 CROSS JOIN LATERAL (SELECT unification_email(c.email) AS email) AS e
 WHERE NOT EXISTS (SELECT FROM "users" AS u WHERE u.id = c.user_id);
+
+-- LOGINS
+CREATE TEMP TABLE login ON COMMIT DROP AS
+SELECT u.id AS user_id, e.email, u.email_verified IS TRUE AS verified
+FROM "users" AS u
+CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
+WHERE e.email IN (SELECT email FROM guest UNION ALL SELECT unification_email(email) FROM "user_profiles");
 
 -- MEETINGS
 CREATE TEMP TABLE meeting ON COMMIT DROP AS

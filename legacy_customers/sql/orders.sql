@@ -1,4 +1,4 @@
--- Orders point at users (unification/orders.py). REPOINT runs once per range of orders.
+-- Orders point at users (unification/orders.py). REPOINT_TURN runs once per range of orders and turn.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
 -- KEEP_DATE
@@ -12,24 +12,41 @@ DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
 CREATE TRIGGER zz_unification_keep_updated_at BEFORE UPDATE ON orders FOR EACH ROW
     WHEN (current_setting('unification.repointing', true) = 'on') EXECUTE FUNCTION unification_keep_updated_at();
 
+-- WORK, a work table
+SELECT *, ntile(4) OVER (PARTITION BY page ORDER BY place) AS turn
+FROM (
+    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
+    FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+    WHERE src.user_id IS NULL
+) AS found;
+
+-- REPOINT_TURN
+UPDATE orders AS src SET user_id = todo.user_id
+FROM repointing AS todo
+WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
+    AND todo.turn = 1 AND todo.place >= '(0,0)'::tid AND src.ctid >= '(0,0)'::tid;
+
 -- REPOINT
 UPDATE orders AS src SET user_id = i.user_id
 FROM legacy_identities AS i
-WHERE i.customer_id = src.customer_id AND src.user_id IS NULL AND true;
+WHERE i.customer_id = src.customer_id AND src.user_id IS NULL;
 
 -- DANGLING, where there is no foreign key
 UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
 WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id);
 
--- DISAGREEING
+-- DISAGREEING, a work table
+SELECT o.id, o.user_id, i.user_id AS customers_user_id
+FROM "orders" AS o
+JOIN legacy_identities AS i ON i.customer_id = o.customer_id
+WHERE o.user_id <> i.user_id;
+
+-- RECORD_DISAGREEING
 INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row,
     other_value, other_table, other_row)
 SELECT p.id, 'orders.user_id', 'order', to_jsonb(o.user_id), 'orders', o.id::text,
-    to_jsonb(i.user_id), 'customers', o.id::text
-FROM "orders" AS o
-JOIN legacy_identities AS i ON i.customer_id = o.customer_id
-JOIN profiles AS p ON p.user_id = o.user_id
-WHERE o.user_id <> i.user_id AND o.customer_id IS NOT NULL
+    to_jsonb(o.customers_user_id), 'customers', o.id::text
+FROM disagreeing AS o JOIN profiles AS p ON p.user_id = o.user_id
 ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING;
 
 -- ADD_FOREIGN_KEY, where there is none

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from . import backup, old_trigger
 from .conservation import Tally
-from .consolidate import profile_rows, several_attachments, several_customers
+from .consolidate import WORK_TABLES, profile_rows, several_attachments, several_customers
 from .field_map import AUTH_COLUMNS, FIELD_MAP, Table
 from .sources import BACKUP_KEYS, LEGACY_TABLES, Sources, columns_of
 
@@ -70,7 +70,8 @@ class Snapshot:
 
 
 # Every user that the unification had before it, the old ones and the guests' new ones: `src`, and `u`, its legacy row.
-KNOWN_USERS = sql.SQL("users AS src LEFT JOIN backup_users AS u ON u.id = src.id")
+KNOWN_USERS = sql.SQL("users AS src{others} LEFT JOIN backup_users AS u ON u.id = src.id")
+NO_MORE = sql.SQL("")
 IS_KNOWN = sql.SQL("(u.id IS NOT NULL OR i.user_id IS NOT NULL)")
 
 
@@ -99,18 +100,34 @@ def customers_view_answers(snapshot: Snapshot) -> Outcome:
     return Outcome(rows, profiles, abs(rows - profiles), samples)
 
 
+# The profiles that were merged since, with the survivor whom their aliases, orders and conflicts belong to from then on. A
+# merge is known by the trace that it left in history; a survivor is never merged itself.
+MERGED = sql.SQL(
+    """
+    SELECT p.id, p.user_id, s.id AS survivor_id, s.user_id AS survivor_user_id
+    FROM profiles AS p JOIN profiles AS s ON s.id = p.merged_into_id AND s.merged_into_id IS NULL
+    WHERE p.merged_into_id IS NOT NULL AND EXISTS (
+        SELECT FROM profile_history AS h
+        WHERE h.profile_id = p.id AND h.changes -> 'merged_into_id' ->> 'new' = s.id::text)"""
+)
+
+
 def old_ids_resolve(snapshot: Snapshot) -> Outcome:
-    """Every old customers id leads to exactly one profile, its person's, by id or alias."""
+    """Every old customers id leads to exactly one profile, its person's, by id, alias or merge."""
     return snapshot.named(
-        """
-        SELECT 'customers ' || c.id FROM backup_customers AS c
-        LEFT JOIN legacy_identities AS i ON i.customer_id = c.id
-        LEFT JOIN profiles AS p ON p.user_id = i.user_id
-        LEFT JOIN profile_aliases AS a ON a.id = c.id
-        WHERE CASE
-            WHEN p.id = c.id THEN a.id IS NULL
-            ELSE a.profile_id = p.id AND NOT EXISTS (SELECT FROM profiles AS other WHERE other.id = c.id)
-        END IS NOT TRUE""",
+        sql.SQL(
+            """
+            SELECT 'customers ' || c.id FROM backup_customers AS c
+            LEFT JOIN legacy_identities AS i ON i.customer_id = c.id
+            LEFT JOIN profiles AS p ON p.user_id = i.user_id
+            LEFT JOIN profile_aliases AS a ON a.id = c.id
+            LEFT JOIN ({merged}) AS m ON m.id = p.id
+            WHERE p.merged_into_id IS DISTINCT FROM m.survivor_id OR CASE
+                WHEN p.id = c.id THEN a.id IS NULL
+                ELSE a.profile_id = coalesce(m.survivor_id, p.id)
+                    AND NOT EXISTS (SELECT FROM profiles AS other WHERE other.id = c.id)
+            END IS NOT TRUE"""
+        ).format(merged=MERGED),
         snapshot.count("backup_customers"),
         snapshot.backed_up["customers"]["rows"],
     )
@@ -137,39 +154,32 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
     assert snapshot.sources is not None
     backups = snapshot.sources.backups()
     columns = ["contact_email", *(f.column for f in FIELD_MAP)]
-    rows = profile_rows(
-        backups,
-        KNOWN_USERS,
-        IS_KNOWN,
-        (sql.Identifier("several_customers"), sql.Identifier("several_attachments")),
-        new_id=sql.SQL("NULL::uuid"),
-    )
-    compared = sql.SQL(
-        """
+    several = {"several_customers": several_customers(backups), "several_attachments": several_attachments(backups)}
+
+    def compared(select: sql.Composable, rest: sql.Composable = NO_MORE) -> tuple[sql.Composed, sql.Composed]:
+        """The expected rows `e` next to the profiles `p`: of those who are alone, which workers may read, and of the others."""
+        new_id = sql.SQL("NULL::uuid")
+        statement = sql.SQL("{select} FROM ({rows}) AS e LEFT JOIN profiles AS p ON p.user_id = e.user_id{rest}")
+        alone = profile_rows(backups, KNOWN_USERS, IS_KNOWN, None, new_id)
+        others = profile_rows(backups, KNOWN_USERS, IS_KNOWN, WORK_TABLES, new_id)
+        return (
+            statement.format(select=select, rows=alone, rest=rest),
+            sql.SQL(
+                """
         WITH several_customers AS MATERIALIZED ({several_customers}),
-        several_attachments AS MATERIALIZED ({several_attachments}),
-        expected AS ({rows})
-        {select} FROM expected AS e LEFT JOIN profiles AS p ON p.user_id = e.user_id"""
-    )
-    common = {
-        "several_customers": several_customers(backups),
-        "several_attachments": several_attachments(backups),
-        "rows": rows,
-    }
+        several_attachments AS MATERIALIZED ({several_attachments})
+        {statement}"""
+            ).format(statement=statement.format(select=select, rows=others, rest=rest), **several),
+        )
+
     different = {
         name: sql.SQL("{} IS DISTINCT FROM {}").format(sql.Identifier("e", name), sql.Identifier("p", name))
         for name in columns
     } | {"id": sql.SQL("(p.id IS NULL OR e.id <> p.id)")}
-    seen, *counts = snapshot.one(
-        compared.format(
-            select=sql.SQL("SELECT count(*), {}").format(
-                sql.SQL(", ").join(
-                    sql.SQL("count(*) FILTER (WHERE {})").format(condition) for condition in different.values()
-                )
-            ),
-            **common,
-        )
+    select = sql.SQL("SELECT count(*), {}").format(
+        sql.SQL(", ").join(sql.SQL("count(*) FILTER (WHERE {})").format(condition) for condition in different.values())
     )
+    seen, *counts = map(sum, zip(*(snapshot.one(statement) for statement in compared(select)), strict=True))
     outcome = Outcome(seen, snapshot.backed_up["users"]["rows"])
     wrong = [name for name, count in zip(different, counts, strict=True) if count]
     if not wrong:
@@ -186,15 +196,23 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
             SELECT x.field, x.profile_id,
                 t.first_old IS NOT DISTINCT FROM coalesce(x.old, 'null')
                     AND t.last_new IS NOT DISTINCT FROM coalesce(x.new, 'null')
-            FROM ({compared} CROSS JOIN LATERAL (VALUES {cells}) AS c (field, differs, old, new) WHERE c.differs) AS x
+            FROM (({alone}) UNION ALL ({others})) AS x
             LEFT JOIN ({traces}) AS t ON t.profile_id = x.profile_id AND t.field = x.field
             ORDER BY 1, 2"""
         ).format(
-            compared=compared.format(
-                select=sql.SQL("SELECT coalesce(p.id, e.id) AS profile_id, c.field, c.old, c.new"), **common
-            ),
-            cells=cells,
             traces=TRACES,
+            **dict(
+                zip(
+                    ("alone", "others"),
+                    compared(
+                        sql.SQL("SELECT coalesce(p.id, e.id) AS profile_id, c.field, c.old, c.new"),
+                        sql.SQL(
+                            " CROSS JOIN LATERAL (VALUES {cells}) AS c (field, differs, old, new) WHERE c.differs"
+                        ).format(cells=cells),
+                    ),
+                    strict=True,
+                )
+            ),
         )
     )
     unexplained = [f"profiles {profile_id}: {name}" for name, profile_id, explained in found if not explained]
@@ -271,21 +289,27 @@ def sums_conserved(snapshot: Snapshot) -> Outcome:
 
 
 def orders_keep_their_person(snapshot: Snapshot) -> Outcome:
-    """No order is lost, each has the user of its customer, and its money."""
+    """No order is lost, each has the user of its customer, or whom that one was merged into, and its money."""
     return snapshot.named(
-        """
-        SELECT concat('orders ', b.id, CASE
-            WHEN o.id IS NULL THEN ': lost'
-            WHEN o.total_amount IS DISTINCT FROM b.total_amount THEN ': total_amount'
-            ELSE ': user_id' END)
-        FROM backup_orders AS b
-        LEFT JOIN orders AS o ON o.id = b.id
-        LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id
-        WHERE o.id IS NULL OR o.total_amount IS DISTINCT FROM b.total_amount
-            OR (o.user_id = b.user_id) IS NOT TRUE AND o.user_id IS DISTINCT FROM CASE
+        sql.SQL(
+            """
+            SELECT concat('orders ', b.id, CASE
+                WHEN o.id IS NULL THEN ': lost'
+                WHEN o.total_amount IS DISTINCT FROM b.total_amount THEN ': total_amount'
+                ELSE ': user_id' END)
+            FROM backup_orders AS b
+            LEFT JOIN orders AS o ON o.id = b.id
+            LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id
+            CROSS JOIN LATERAL (SELECT CASE
                 WHEN b.user_id IS NULL THEN i.user_id
                 WHEN EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id) THEN b.user_id
-                ELSE i.user_id END""",
+                ELSE i.user_id END AS user_id) AS due
+            WHERE o.id IS NULL OR o.total_amount IS DISTINCT FROM b.total_amount
+                OR o.user_id IN (SELECT m.user_id FROM ({merged}) AS m)
+                OR (o.user_id = b.user_id) IS NOT TRUE AND o.user_id IS DISTINCT FROM due.user_id
+                    AND NOT EXISTS (SELECT FROM ({merged}) AS m
+                        WHERE m.user_id = due.user_id AND m.survivor_user_id = o.user_id)"""
+        ).format(merged=MERGED),
         snapshot.count("backup_orders"),
         snapshot.backed_up["orders"]["rows"],
     )

@@ -68,8 +68,9 @@ def misshapen(field: Field) -> sql.Composable | None:
     )
 
 
-def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.Composed:
-    """The cells of `table` that lost: profile, user, field, path, rule, both values, and where the row is known the winner's.
+def losing_cells(sources: Sources, table: Table) -> sql.Composed:
+    """The cells of `table` that lost: where they are, profile, user, field, path, rule, both values, and the winner's row
+    where it is known.
 
     A users row can lose only to the linked customers row, whose id is the profile's.
     """
@@ -132,21 +133,19 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
     ]
     return sql.SQL(
         """
-    SELECT p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
-        {table} AS other_table, {key} AS other_row, x.winner
+    SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule, x.chosen_value, x.other_value,
+        {key} AS other_row, x.winner
     FROM {joined}
     CROSS JOIN LATERAL (
         {rows}{paths}
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE ({conditions}) AND {pages}"""
+    WHERE {conditions}"""
     ).format(
-        table=sql.Literal(str(table)),
         key=KEYS[table],
         joined=JOINED[table].format(**{str(name): sources.table(name) for name in Table}),
         rows=sql.SQL("\n        UNION ALL ").join(rows),
         paths=sql.SQL("").join(paths),
         conditions=sql.SQL("\n        OR ").join(conditions),
-        pages=pages,
     )
 
 
@@ -154,39 +153,42 @@ def losing_cells(sources: Sources, table: Table, pages: sql.Composable) -> sql.C
 RIVALS: dict[Table, tuple[str, sql.SQL, sql.SQL]] = {
     Table.CUSTOMERS: (
         "c",
-        sql.SQL("SELECT 'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"),
-        sql.SQL("legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id WHERE i.user_id = l.user_id"),
+        sql.SQL("'customers', c.id::text, CASE i.\"case\" WHEN 'linked' THEN 0 ELSE 2 END, i.position"),
+        sql.SQL(
+            "legacy_identities AS i ON i.user_id = l.user_id JOIN {customers} AS c ON c.id = i.customer_id WHERE true"
+        ),
     ),
     Table.USERS: (
         "u",
-        sql.SQL("SELECT 'users', u.id::text, 1, 0"),
+        sql.SQL("'users', u.id::text, 1, 0"),
         # An account that was made for a guest says nothing of its own.
         sql.SQL(
-            "{users} AS u WHERE u.id = l.user_id AND NOT EXISTS (SELECT FROM legacy_identities AS made"
+            "{users} AS u ON u.id = l.user_id WHERE NOT EXISTS (SELECT FROM legacy_identities AS made"
             " WHERE made.user_id = u.id AND made.\"case\" IN ('new_user', 'separate'))"
         ),
     ),
     Table.CUSTOMER_PROFILES: (
         "cp",
-        sql.SQL("SELECT 'customer_profiles', a.key, 3, a.position"),
+        sql.SQL("'customer_profiles', a.key, 3, a.position"),
         sql.SQL(
-            "legacy_attachments AS a JOIN {customer_profiles} AS cp ON cp.customer_id = a.key"
-            " WHERE a.user_id = l.user_id AND a.source = 'customer_profiles'"
+            "legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'customer_profiles'"
+            " JOIN {customer_profiles} AS cp ON cp.customer_id = a.key WHERE true"
         ),
     ),
     Table.USER_PROFILES: (
         "up",
-        sql.SQL("SELECT 'user_profiles', a.key, 3, a.position"),
+        sql.SQL("'user_profiles', a.key, 3, a.position"),
         sql.SQL(
-            "legacy_attachments AS a JOIN {user_profiles} AS up ON up.id = unification_uuid(a.key)"
-            " WHERE a.user_id = l.user_id AND a.source = 'user_profiles'"
+            "legacy_attachments AS a ON a.user_id = l.user_id AND a.source = 'user_profiles'"
+            " JOIN {user_profiles} AS up ON up.id = unification_uuid(a.key) WHERE true"
         ),
     ),
 }
 
 
-def winner(sources: Sources, losing: Table) -> sql.Composable:
-    """Who won: the person's first row, in the order of the rules, that holds the chosen value of `l.field`.
+def winners(sources: Sources, losing: Table) -> sql.Composable:
+    """Who won over each row of the work table `losing_cells`, by its ctid: the person's first row, in the order of the rules,
+    that holds the chosen value.
 
     An address won as a whole: the row that gave it, whether the value stands in a column or in its JSON.
     """
@@ -194,7 +196,7 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
         field.column for field in fields_of(losing) if lost(sources, field) or field.kind in (Kind.OBJECT, Kind.LIST)
     }
     branches = []
-    for table, (alias, select, found) in RIVALS.items():
+    for table, (alias, columns, found) in RIVALS.items():
         fields = [field for field in fields_of(table) if field.column in contested]
         if not fields:
             continue
@@ -212,8 +214,11 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
                 has_address(sources, alias), holds
             )
         branches.append(
-            sql.SQL("{select} FROM {found} AND l.winner IS NULL AND l.field = ANY({fields}) AND {holds}").format(
-                select=select,
+            sql.SQL(
+                "SELECT l.ctid, {columns} FROM losing_cells AS l JOIN {found}"
+                " AND l.winner IS NULL AND l.field = ANY({fields}) AND {holds}"
+            ).format(
+                columns=columns,
                 found=found.format(**{str(name): sources.table(name) for name in Table}),
                 fields=sql.Literal([field.column for field in fields]),
                 holds=holds,
@@ -221,39 +226,64 @@ def winner(sources: Sources, losing: Table) -> sql.Composable:
         )
     return sql.SQL(
         """
-    SELECT source, key FROM (
+    SELECT DISTINCT ON (loser) loser, source, key FROM (
         {}
-    ) AS rivals (source, key, rank, position)
-    ORDER BY rank, position LIMIT 1"""
+    ) AS rivals (loser, source, key, rank, position)
+    ORDER BY loser, rank, position"""
     ).format(sql.SQL("\n        UNION ALL ").join(branches))
 
 
-def insert_conflicts(sources: Sources, table: Table, pages: sql.Composable) -> sql.Composed:
-    """Record the losing cells of `table` in the range `pages`."""
+def work_tables(sources: Sources, table: Table) -> dict[str, sql.Composed]:
+    """The queries of the session's work tables: what lost in `table`, and from it the records, each with its winner."""
+    return {
+        "losing_cells": losing_cells(sources, table),
+        "new_conflicts": sql.SQL(
+            """
+    SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{{}}' THEN '' ELSE unification_pointer(l.path) END AS path,
+        l.rule, l.chosen_value,
+        CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source
+            END AS chosen_table,
+        coalesce(l.winner, w.key) AS chosen_row, l.other_value, {table} AS other_table, l.other_row
+    FROM losing_cells AS l
+    LEFT JOIN ({winners}
+    ) AS w ON w.loser = l.ctid"""
+        ).format(table=sql.Literal(str(table)), winners=winners(sources, table)),
+    }
+
+
+def make_work_tables(cursor: CursorWrapper, sources: Sources, table: Table) -> None:
+    """Find what lost in `table`, and to whom, before any of it is recorded."""
+    for name, query in work_tables(sources, table).items():
+        phases.create_work_table(cursor, sql.Identifier(name), query)
+        cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+    cursor.execute("CREATE INDEX ON new_conflicts (place)")
+
+
+def insert_conflicts(places: sql.Composable) -> sql.Composed:
+    """Record the losing cells whose rows are at `places`."""
     return sql.SQL(
         """
 INSERT INTO field_conflicts (profile_id, field, path, rule, chosen_value, chosen_table, chosen_row,
     other_value, other_table, other_row)
-SELECT l.profile_id, l.field, unification_pointer(l.path), l.rule, l.chosen_value,
-    CASE WHEN l.rule = 'login' THEN 'users' WHEN l.winner IS NOT NULL THEN 'customers' ELSE w.source END,
-    coalesce(l.winner, w.key),
-    l.other_value, l.other_table, l.other_row
-FROM ({cells}
-) AS l
-LEFT JOIN LATERAL ({winner}
-) AS w ON true
+SELECT profile_id, field, path, rule, chosen_value, chosen_table, chosen_row, other_value, other_table, other_row
+FROM new_conflicts AS l WHERE {places}
 """
-    ).format(
-        cells=losing_cells(sources, table, pages),
-        winner=winner(sources, table),
-    )
+    ).format(places=places)
 
 
 # Every login that a guest who stays apart might be, or that is written in more than one way.
 SPELLINGS = sql.SQL(
     """
 CREATE TEMP TABLE spelling ON COMMIT DROP AS
-SELECT u.id AS user_id, u.email, unification_email(u.email) AS spelling FROM {users} AS u WHERE u.email IS NOT NULL
+SELECT u.id AS user_id, u.email, unification_email(u.email) AS spelling
+FROM {users} AS u
+WHERE unification_email(u.email) IN (
+    SELECT unification_email(guest.contact_email)
+    FROM legacy_identities AS i JOIN profiles AS guest ON guest.user_id = i.user_id
+    WHERE i.reason IS NOT NULL
+    UNION ALL
+    SELECT unification_email(email) FROM {users} WHERE email <> unification_email(email)
+)
 """
 )
 
@@ -304,14 +334,19 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Record every losing cell, in ranges of each source, and every pair that may be one person."""
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "field_conflicts")
+
+        def work(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
+            cursor.execute(insert_conflicts(stretch.holds(sql.SQL("l.place"))))
+            return cursor.rowcount
+
         for table in Table:
             name = f"{PHASE}:{table}"
-
-            def work(cursor: CursorWrapper, pages: sql.Composable, table: Table = table) -> int:
-                cursor.execute(insert_conflicts(sources, table, pages))
-                return cursor.rowcount
-
             phases.plan_ranges(connection, name, str(table))
+            if not phases.has_open_ranges(connection, name):
+                continue
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                phases.tune(cursor)
+                make_work_tables(cursor, sources, table)
             phases.run_ranges(connection, name, work)
         try:
             bulk_load.put_back(connection, PHASE, "field_conflicts")
@@ -321,6 +356,7 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             bulk_load.put_back(connection, PHASE, "field_conflicts")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
+            cursor.execute("DROP TABLE IF EXISTS pg_temp.losing_cells, pg_temp.new_conflicts")
             detail["suggestions"] = 0
             cursor.execute(SPELLINGS.format(users=sources.table("users")))
             cursor.execute("ANALYZE spelling")

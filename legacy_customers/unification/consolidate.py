@@ -1,4 +1,4 @@
-"""One profile per user: the statement that the field map renders, and the copy that runs it range by range.
+"""One profile per user: the statements that the field map renders, and the copy of what they compute, range by range.
 
 A person's primary rows are joined directly. Only for the few with several rows are these brought together first, in the
 work tables `several_customers` and `several_attachments`, with one row per person.
@@ -177,13 +177,23 @@ def _list(value: sql.Composable) -> sql.Composable:
     return sql.SQL("unification_list({})").format(value)
 
 
-def _several(many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
-    """A person's value: from the work table `many` where the person is in it, else from the one row."""
-    return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(sql.Identifier(many), one, several)
+# What a rule over no rows gives.
+NOTHING = {
+    Kind.TEXT: sql.SQL("NULL::text"),
+    Kind.OBJECT: sql.SQL("NULL::jsonb"),
+    Kind.LIST: EMPTY[Kind.LIST],
+}
 
 
-def expression(sources: Sources, field: Field) -> sql.Composable:
-    """The value of `field` for one person, over the aliases of `profile_rows`."""
+def expression(sources: Sources, field: Field, alone: bool) -> sql.Composable:
+    """The value of `field` for one person, over the aliases of `profile_rows`; `alone` as there."""
+
+    def _several(many: str, several: sql.Composable, one: sql.Composable) -> sql.Composable:
+        """A person's value: from the work table `many` where the person is in it, else from the one row."""
+        if alone:
+            return one
+        return sql.SQL("CASE WHEN {}.user_id IS NULL THEN {} ELSE {} END").format(sql.Identifier(many), one, several)
+
     name = field.column
     customers, users = Table.CUSTOMERS in field.sources, Table.USERS in field.sources
     attached = Table.USER_PROFILES in field.sources
@@ -197,14 +207,16 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
             if users:
                 asked.append(chosen(field, u))
             if customers:
-                asked += [sql.SQL("CASE WHEN sc.user_id IS NULL THEN {} ELSE {} END").format(chosen(field, c), sc)]
-            if attached:
+                asked.append(_several("sc", sc, chosen(field, c)))
+            if attached and not alone:
                 asked.append(sa)
             if field.default is not None:
                 asked.append(sql.Literal(field.default))
+            if not asked:
+                return NOTHING[field.kind]
             return sql.SQL("coalesce({})").format(sql.SQL(", ").join(asked))
         case Rule.BLOCK:
-            return _block_cell(sources, field)
+            return _block_cell(sources, field, alone)
         case Rule.SUM if customers:
             return _several("sc", sc, sql.SQL("coalesce({}, 0)").format(c))
         case Rule.SUM:
@@ -224,7 +236,7 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
         case Rule.UNION if Table.CUSTOMER_PROFILES in field.sources:
             return _several("sa", sa, _list(column("cp", name)))
         case Rule.UNION:
-            return sql.SQL("coalesce({}, '[]'::jsonb)").format(sa)
+            return NOTHING[field.kind] if alone else sql.SQL("coalesce({}, '[]'::jsonb)").format(sa)
         case Rule.NOTES:
             return _several("sc", sc, said(field, c))
         case Rule.CONSENT:
@@ -243,18 +255,23 @@ def expression(sources: Sources, field: Field) -> sql.Composable:
     raise NotImplementedError(field.rule)
 
 
-def _block_cell(sources: Sources, field: Field) -> sql.Composable:
+def _block_cell(sources: Sources, field: Field, alone: bool) -> sql.Composable:
     """A cell of the chosen address; blank ones are filled from the parts of a JSON address."""
     places = {part.column: place for place, part in enumerate(BLOCK, start=1)}
 
     def cell(part: Field) -> sql.Composable:
+        one = said(part, source_value(sources, part, "c"))
+        if alone:
+            return one
         return sql.SQL("CASE WHEN sc.block IS NULL THEN {} ELSE sc.block[1][{}] END").format(
-            said(part, source_value(sources, part, "c")), sql.Literal(places[part.column])
+            one, sql.Literal(places[part.column])
         )
 
     own = cell(field)
-    if field.kind is Kind.ADDRESS:
+    if field.kind is Kind.ADDRESS or (alone and field.default is None):
         return own
+    if alone:
+        return sql.SQL("CASE WHEN c.id IS NULL THEN {} ELSE {} END").format(sql.Literal(field.default), own)
     address = cell(BLOCK[0])
     part = sql.SQL(
         "CASE WHEN strpos({0}, '{{') > 0 THEN unification_part(unification_object({0}), {1}, {2}) END"
@@ -279,20 +296,58 @@ CONTACT_EMAIL = sql.SQL(
 NEW_ID = sql.SQL("gen_random_uuid()")
 
 
+# Persons with one row of each kind at most, and no address that may be JSON: no work table has anything of theirs, and no
+# text is parsed, which may fail and then takes a subtransaction. So parallel workers may compute their rows.
+ALONE = sql.SQL(
+    """NOT EXISTS (SELECT FROM legacy_identities AS m WHERE m.user_id = src.id AND m.position = 2)
+        AND NOT EXISTS (
+            SELECT FROM legacy_attachments AS m
+            WHERE m.user_id = src.id AND (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1))
+        AND ({address} LIKE '%{{%') IS NOT TRUE"""
+)
+# All others, one of ten at most.
+OTHERS = sql.SQL(
+    """
+    JOIN (
+        SELECT user_id FROM legacy_identities WHERE position = 2
+        UNION SELECT user_id FROM legacy_attachments
+        WHERE position > 1 OR source = 'user_profiles' AND position = 1
+        UNION SELECT i.user_id FROM legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id
+        WHERE i.position = 1 AND {address} LIKE '%{{%'
+    ) AS others ON others.user_id = src.id"""
+)
+
+
 def profile_rows(
     sources: Sources,
-    people: sql.Composable,
+    people: sql.SQL,
     where: sql.Composable,
-    several: tuple[sql.Composable, sql.Composable],
+    several: tuple[sql.Composable, sql.Composable] | None,
     new_id: sql.Composable = NEW_ID,
 ) -> sql.Composed:
-    """SELECT of whole profiles. `people` gives src.id, a user each, and `u`, its legacy row; `several` are the work tables."""
+    """SELECT of whole profiles. `people` gives src.id, a user each, and `u`, its legacy row; `{others}` narrows it.
+
+    `several` are the work tables: then the rows are those of persons whom they are needed for. None: those of all others.
+    """
+    alone = several is None
     cells = [
-        sql.SQL("{} AS {}").format(expression(sources, field), sql.Identifier(field.column)) for field in FIELD_MAP
+        sql.SQL("{} AS {}").format(expression(sources, field, alone), sql.Identifier(field.column))
+        for field in FIELD_MAP
     ]
+    if several is None:
+        joined, others = sql.SQL("").format(), sql.SQL("").format()
+        where = sql.SQL("{} AND {}").format(where, ALONE.format(address=sources.address("c")))
+    else:
+        joined = sql.SQL(
+            """
+    LEFT JOIN {} AS sc ON sc.user_id = src.id
+    LEFT JOIN {} AS sa ON sa.user_id = src.id"""
+        ).format(*several)
+        others = OTHERS.format(customers=sources.table("customers"), address=sources.address("c"))
     return sql.SQL(
         """
     SELECT
+        src.ctid AS place,
         coalesce(c.id, {new_id}) AS id,
         src.id AS user_id,
         {contact_email} AS contact_email,
@@ -302,43 +357,60 @@ def profile_rows(
     LEFT JOIN {customers} AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a
         ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
-    LEFT JOIN {customer_profiles} AS cp ON cp.customer_id = a.key
-    LEFT JOIN {several_customers} AS sc ON sc.user_id = src.id
-    LEFT JOIN {several_attachments} AS sa ON sa.user_id = src.id
+    LEFT JOIN {customer_profiles} AS cp ON cp.customer_id = a.key{joined}
     WHERE {where}"""
     ).format(
         new_id=new_id,
         contact_email=CONTACT_EMAIL,
         cells=sql.SQL(",\n        ").join(cells),
-        people=people,
+        people=people.format(others=others),
         customers=sources.table("customers"),
         customer_profiles=sources.table("customer_profiles"),
-        several_customers=several[0],
-        several_attachments=several[1],
+        joined=joined,
         where=where,
     )
 
 
-LIVE_USERS = sql.SQL("users AS src CROSS JOIN LATERAL (SELECT src.*) AS u")  # one scan under both names
+LIVE_USERS = sql.SQL("users AS src{others} CROSS JOIN LATERAL (SELECT src.*) AS u")  # one scan under both names
 WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_attachments"))
 
 
-def insert_profiles(sources: Sources, where: sql.Composable) -> sql.Composed:
-    """The copy of the users that `where` selects, from the live tables."""
-    columns = sql.SQL(", ").join(
-        sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
-    )
-    return sql.SQL("INSERT INTO profiles ({columns}){rows}").format(
-        columns=columns, rows=profile_rows(sources, LIVE_USERS, where, WORK_TABLES)
-    )
+COLUMNS = sql.SQL(", ").join(
+    sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
+)
 
 
-def make_work_tables(cursor: CursorWrapper, sources: Sources) -> None:
-    """Fill the session's work tables anew: they live in this connection, so a crash cannot leave half of them."""
-    for name, query in zip(WORK_TABLES, (several_customers(sources), several_attachments(sources)), strict=True):
-        cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
-        cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
-        cursor.execute(sql.SQL("ANALYZE {}").format(name))
+def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Composable]:
+    """The queries of the work tables: the profiles of the users that `where` selects, computed before any is written.
+
+    An INSERT cannot use parallel workers; CREATE TABLE AS can, for those who are alone.
+    """
+    return {
+        "several_customers": several_customers(sources),
+        "several_attachments": several_attachments(sources),
+        "profiles_alone": profile_rows(sources, LIVE_USERS, where, None),
+        "profiles_of_others": profile_rows(sources, LIVE_USERS, where, WORK_TABLES),
+    }
+
+
+def make_work_tables(cursor: CursorWrapper, sources: Sources, where: sql.Composable) -> None:
+    """Compute the profiles of the users that `where` selects."""
+    for name, query in work_tables(sources, where).items():
+        phases.create_work_table(cursor, sql.Identifier(name), query)
+        if name.startswith("profiles"):
+            cursor.execute(sql.SQL("CREATE INDEX ON {} (place)").format(sql.Identifier(name)))
+        cursor.execute(sql.SQL("ANALYZE {} (user_id)").format(sql.Identifier(name)))
+
+
+def insert_profiles(places: sql.Composable) -> sql.Composed:
+    """The copy of the users whose rows are at `places`."""
+    return sql.SQL(
+        """
+INSERT INTO profiles ({columns})
+SELECT {columns} FROM profiles_alone AS n WHERE {places}
+UNION ALL SELECT {columns} FROM profiles_of_others AS n WHERE {places}
+"""
+    ).format(columns=COLUMNS, places=places)
 
 
 # A user whose row moved to a later page while the copy ran was read twice, or not at all.
@@ -349,7 +421,6 @@ DELETE FROM profiles USING (
 WHERE profiles.user_id = twice.user_id AND profiles.ctid <> twice.kept
 """
 NOT_COPIED = """
-CREATE TEMP TABLE not_copied ON COMMIT DROP AS
 SELECT u.id FROM users AS u WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)
 """
 
@@ -366,15 +437,16 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Copy every person into `profiles`: ranges without indexes, then what moved, then the indexes and keys."""
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "profiles")
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            make_work_tables(cursor, sources)
+        phases.plan_ranges(connection, PHASE, "users")
+        if phases.has_open_ranges(connection, PHASE):
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                phases.tune(cursor)
+                make_work_tables(cursor, sources, sql.SQL("true"))
 
-        def copy(cursor: CursorWrapper, pages: sql.Composable) -> int:
-            cursor.execute(insert_profiles(sources, pages))
+        def copy(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
+            cursor.execute(insert_profiles(stretch.holds(sql.SQL("n.place"))))
             return cursor.rowcount
 
-        phases.plan_ranges(connection, PHASE, "users")
         detail["rows"] = phases.run_ranges(connection, PHASE, copy)
         try:
             bulk_load.put_back(connection, PHASE, "profiles")
@@ -385,14 +457,17 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             bulk_load.put_back(connection, PHASE, "profiles")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
-            cursor.execute(NOT_COPIED)
-            if cursor.rowcount:
-                cursor.execute(insert_profiles(sources, sql.SQL("src.id IN (SELECT id FROM not_copied)")))
+            if phases.create_work_table(cursor, sql.Identifier("not_copied"), sql.SQL(NOT_COPIED)):
+                make_work_tables(cursor, sources, sql.SQL("src.id IN (SELECT id FROM not_copied)"))
+                cursor.execute(insert_profiles(sql.SQL("true")))
                 detail["rows"] += cursor.rowcount
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(ALIASES)
             detail["aliases"] = cursor.rowcount
-            cursor.execute("DROP TABLE several_customers, several_attachments")
+            cursor.execute(
+                "DROP TABLE IF EXISTS pg_temp.several_customers, pg_temp.several_attachments, pg_temp.profiles_alone,"
+                " pg_temp.profiles_of_others, pg_temp.not_copied"
+            )
             cursor.execute("ANALYZE profiles")
             cursor.execute("ANALYZE profile_aliases")

@@ -38,15 +38,6 @@ WHERE i.customer_id = ranked.id AND i.position <> ranked.position
 """
 )
 
-# Every login under the one spelling in which addresses are compared.
-LOGINS = sql.SQL(
-    """
-CREATE TEMP TABLE login ON COMMIT DROP AS
-SELECT u.id AS user_id, unification_email(u.email) AS email, u.email_verified IS TRUE AS verified
-FROM {users} AS u
-"""
-)
-
 # Every other customers row. An address that is none is NULL here.
 GUESTS = sql.SQL(
     """
@@ -57,6 +48,17 @@ SELECT c.id AS customer_id, CASE WHEN unification_usable(e.email) THEN e.email E
 FROM {customers} AS c
 CROSS JOIN LATERAL (SELECT unification_email(c.email) AS email) AS e
 WHERE NOT EXISTS (SELECT FROM {users} AS u WHERE u.id = c.user_id)
+"""
+)
+
+# Every login that a guest or a user_profiles row may be, under the one spelling in which addresses are compared.
+LOGINS = sql.SQL(
+    """
+CREATE TEMP TABLE login ON COMMIT DROP AS
+SELECT u.id AS user_id, e.email, u.email_verified IS TRUE AS verified
+FROM {users} AS u
+CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
+WHERE e.email IN (SELECT email FROM guest UNION ALL SELECT unification_email(email) FROM {user_profiles})
 """
 )
 
@@ -231,8 +233,8 @@ def statements(sources: Sources) -> list[tuple[str, sql.Composed]]:
     names = (
         "LINKED",
         "LINKED_TWICE",
-        "LOGINS",
         "GUESTS",
+        "LOGINS",
         "MEETINGS",
         "DECIDED",
         "PERSONS",

@@ -32,13 +32,37 @@ WITHOUT_TRIGGERS = "SET LOCAL session_replication_role = replica"
 MAY_GO_WITHOUT = "SELECT current_setting('is_superuser') = 'on'"
 
 # An order without a user gets its customer's; a user_id that names nobody counts as none.
-REPOINT = sql.SQL(
+#
+# The orders of a page take turns, a commit each. Those of the first turn move to new pages, which costs an entry in every
+# index; what they leave free holds the new versions of the next turn, which stay on their page and touch no index.
+TURNS = 4
+WORK = sql.SQL(
     """
-UPDATE orders AS src SET user_id = i.user_id
-FROM legacy_identities AS i
-WHERE i.customer_id = src.customer_id AND src.user_id IS NULL AND {pages}
+SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
+FROM (
+    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
+    FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+    WHERE src.user_id IS NULL
+) AS found
+"""
+).format(turns=sql.Literal(TURNS))
+# What stands at the place may have changed since: the same customer in want of a user is given the same user all the same.
+REPOINT_TURN = sql.SQL(
+    """
+UPDATE orders AS src SET user_id = todo.user_id
+FROM repointing AS todo
+WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
+    AND todo.turn = {turn} AND {places} AND {pages}
 """
 )
+# Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
+READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
+# Whatever was written meanwhile.
+REPOINT = """
+UPDATE orders AS src SET user_id = i.user_id
+FROM legacy_identities AS i
+WHERE i.customer_id = src.customer_id AND src.user_id IS NULL
+"""
 DANGLING = """
 UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
 WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id)
@@ -47,17 +71,20 @@ WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = 
 # Both named, and they disagree: the order's own user stands.
 DISAGREEING = sql.SQL(
     """
+SELECT o.id, o.user_id, i.user_id AS customers_user_id
+FROM {orders} AS o
+JOIN legacy_identities AS i ON i.customer_id = o.customer_id
+WHERE o.user_id <> i.user_id
+"""
+)
+RECORD_DISAGREEING = """
 INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row,
     other_value, other_table, other_row)
 SELECT p.id, 'orders.user_id', 'order', to_jsonb(o.user_id), 'orders', o.id::text,
-    to_jsonb(i.user_id), 'customers', o.id::text
-FROM {orders} AS o
-JOIN legacy_identities AS i ON i.customer_id = o.customer_id
-JOIN profiles AS p ON p.user_id = o.user_id
-WHERE o.user_id <> i.user_id AND o.customer_id IS NOT NULL
+    to_jsonb(o.customers_user_id), 'customers', o.id::text
+FROM disagreeing AS o JOIN profiles AS p ON p.user_id = o.user_id
 ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
 """
-)
 
 A_USER_IS_GONE = """
 SELECT EXISTS (SELECT FROM legacy_identities AS i WHERE NOT EXISTS (SELECT FROM users AS u WHERE u.id = i.user_id))
@@ -96,18 +123,25 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             cursor.execute(MAY_GO_WITHOUT)
             without_triggers = cursor.fetchone()[0]
 
-        def work(cursor: CursorWrapper, pages: sql.Composable) -> int:
+        def work(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
+            if turn > TURNS:
+                cursor.execute(READ.format(pages=stretch.holds()))
+                return 0
             cursor.execute(WITHOUT_TRIGGERS if without_triggers else REPOINTING)
-            cursor.execute(REPOINT.format(pages=pages))
+            cursor.execute(repoint_turn(stretch, turn))
             return cursor.rowcount
 
-        phases.plan_ranges(connection, PHASE, "orders")
-        detail["rows"] = phases.run_ranges(connection, PHASE, work)
+        phases.plan_ranges(connection, PHASE, "orders", turns=TURNS)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            make_work_table(cursor)
+        detail["rows"] = phases.run_ranges(connection, PHASE, work, turns=TURNS + 1)
+        for name, column in INDEXES.items():
+            index_concurrently(connection, name, column)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(REPOINTING)
-            # An update moves its row to a later page, which another range may have read already.
-            cursor.execute(REPOINT.format(pages=sql.SQL("true")))
+            cursor.execute(REPOINT)
             detail["rows"] += cursor.rowcount
             cursor.execute(HAS_FOREIGN_KEY)
             guarded = cursor.fetchone()[0]
@@ -115,8 +149,13 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             if not guarded or cursor.fetchone()[0]:
                 cursor.execute(DANGLING)
                 detail["dangling"] = cursor.rowcount
-            cursor.execute(DISAGREEING.format(orders=sources.table("orders")))
+            phases.create_work_table(
+                cursor, sql.Identifier("disagreeing"), DISAGREEING.format(orders=sources.table("orders"))
+            )
+            cursor.execute("ANALYZE disagreeing")
+            cursor.execute(RECORD_DISAGREEING)
             detail["disagreeing"] = cursor.rowcount
+            cursor.execute("DROP TABLE repointing, disagreeing")
         if not guarded:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 cursor.execute(ADD_FOREIGN_KEY)
@@ -124,8 +163,20 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 cursor.execute(VALIDATE)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(STOP_KEEPING)
-        for name, column in INDEXES.items():
-            index_concurrently(connection, name, column)
+
+
+def make_work_table(cursor: CursorWrapper) -> None:
+    """Find every order in want of a user, and its turn."""
+    phases.create_work_table(cursor, sql.Identifier("repointing"), WORK)
+    cursor.execute("CREATE INDEX ON repointing (place)")
+    cursor.execute("ANALYZE repointing")
+
+
+def repoint_turn(stretch: phases.Stretch, turn: int) -> sql.Composed:
+    """Give the orders of `stretch` whose turn it is their user."""
+    return REPOINT_TURN.format(
+        turn=sql.Literal(turn), places=stretch.holds(sql.SQL("todo.place")), pages=stretch.holds()
+    )
 
 
 def index_concurrently(connection: BaseDatabaseWrapper, name: str, column: str) -> None:

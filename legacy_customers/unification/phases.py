@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +38,20 @@ def tune(cursor: CursorWrapper) -> None:
         " set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)",
         [settings.UNIFICATION_WORK_MEM, settings.UNIFICATION_WORK_MEM],
     )
+
+
+def create_work_table(cursor: CursorWrapper, name: sql.Identifier, query: sql.Composable) -> int:
+    """Fill a work table of this session anew; gives its rows. It lives in this connection, so a crash cannot leave half of it.
+
+    PostgreSQL's parallel workers may compute it, as they may not an INSERT or UPDATE; that they have to hand their rows over
+    is no reason to do without them.
+    """
+    cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
+    cursor.execute("SET LOCAL parallel_tuple_cost = 0")
+    cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
+    rows = cursor.rowcount
+    cursor.execute("SET LOCAL parallel_tuple_cost TO DEFAULT")
+    return int(rows)
 
 
 @contextmanager
@@ -84,9 +99,10 @@ def forget(connection: BaseDatabaseWrapper, *names: str) -> None:
         cursor.execute("DELETE FROM unification_phases WHERE name = ANY(%s)", [list(names)])
 
 
-def plan_ranges(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
+def plan_ranges(connection: BaseDatabaseWrapper, name: str, table: str, turns: int = 1) -> None:
     """Cut `table` into stretches of pages holding about UNIFICATION_RANGE_ROWS rows each; a re-run keeps the first plan.
 
+    A stretch that is worked on in several turns is as many times smaller, so that its pages are still in memory at the next.
     The last stretch has no end, so that rows added meanwhile belong to it.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -99,7 +115,7 @@ def plan_ranges(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
             ).format(sql.Literal(f'"{table}"'), sql.Identifier(table))
         )
         pages, rows = cursor.fetchone()
-        step = max(1, pages * settings.UNIFICATION_RANGE_ROWS // max(rows, 1))
+        step = max(1, pages * settings.UNIFICATION_RANGE_ROWS // (max(rows, 1) * turns))
         starts = list(range(0, max(pages, 1), step))
         cursor.executemany(
             "INSERT INTO unification_ranges (phase, first_page, last_page) VALUES (%s, %s, %s)",
@@ -107,45 +123,78 @@ def plan_ranges(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
         )
 
 
+def has_open_ranges(connection: BaseDatabaseWrapper, name: str) -> bool:
+    """Whether step `name` has a range to do."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM unification_ranges WHERE phase = %s AND finished_at IS NULL)", [name]
+        )
+        return bool(cursor.fetchone()[0])
+
+
+PLACE = sql.SQL("src.ctid")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Pages of a table from `first` up to, not including, `last`; None is the table's end."""
+
+    first: int
+    last: int | None
+
+    def holds(self, place: sql.Composable = PLACE) -> sql.Composable:
+        """Condition: `place`, a row's ctid, lies in the stretch."""
+        start = sql.SQL("{} >= {}::tid").format(place, sql.Literal(f"({self.first},0)"))
+        if self.last is None:
+            return start
+        return sql.SQL("{} AND {} < {}::tid").format(start, place, sql.Literal(f"({self.last},0)"))
+
+
 def run_ranges(
     connection: BaseDatabaseWrapper,
     name: str,
-    work: Callable[[CursorWrapper, sql.Composable], int],
+    work: Callable[[CursorWrapper, Stretch, int], int],
+    turns: int = 1,
 ) -> int:
-    """Do every open range of step `name`, one commit each; `work` gets the range as a condition on `src.ctid`.
+    """Do every open range of step `name`: `work` is called once a turn, counted from 1, each turn a commit of its own.
 
-    Several connections may run this at once: each takes a range that no other holds. Gives the rows of all ranges.
+    The last turn's commit closes the range; one that was broken off before is done from its first turn, so that a turn
+    must find by itself what is left to do. Several connections may run this at once: each takes a range that no other
+    holds. Gives the rows of all ranges.
     """
     started, done = time.monotonic(), 0
+    range_id, turn = None, 1
     while True:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id, first_page, last_page FROM unification_ranges"
-                " WHERE phase = %s AND finished_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-                [name],
+                " WHERE phase = %s AND finished_at IS NULL AND id = coalesce(%s, id)"
+                " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+                [name, range_id],
             )
             if (found := cursor.fetchone()) is None:
-                break
+                if range_id is None:
+                    break
+                range_id, turn = None, 1  # another connection took it over between two turns
+                continue
             range_id, first, last = found
             tune(cursor)
-            rows = work(cursor, _pages(first, last))
+            rows = work(cursor, Stretch(first, last), turn)
             cursor.execute(
-                "UPDATE unification_ranges SET finished_at = clock_timestamp(), rows = %s WHERE id = %s",
-                [rows, range_id],
+                "UPDATE unification_ranges SET rows = coalesce(rows, 0) + %s,"
+                " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = %s",
+                [rows, turn == turns, range_id],
             )
             cursor.execute("SELECT count(*), count(finished_at) FROM unification_ranges WHERE phase = %s", [name])
             total, finished = cursor.fetchone()
         done += rows
+        if turn < turns:
+            turn += 1
+            continue
+        range_id, turn = None, 1
         elapsed = max(time.monotonic() - started, 0.001)
         left = elapsed / finished * (total - finished)
         tell(f"{name}: range {finished} of {total}, {done / elapsed:,.0f} rows/s, {left:.0f} s left")
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(sum(rows), 0)::bigint FROM unification_ranges WHERE phase = %s", [name])
         return int(cursor.fetchone()[0])
-
-
-def _pages(first: int, last: int | None) -> sql.Composable:
-    start = sql.SQL("src.ctid >= {}::tid").format(sql.Literal(f"({first},0)"))
-    if last is None:
-        return start
-    return sql.SQL("{} AND src.ctid < {}::tid").format(start, sql.Literal(f"({last},0)"))

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from . import conflicts, consolidate, identity, orders, view
 from .field_map import ARCHIVED_COLUMNS, FIELD_MAP, Field, Rule, Table
+from .phases import Stretch
 from .sources import CURRENT
 
 COMMAND = "manage.py render_sql"
@@ -38,32 +39,40 @@ def rendered() -> dict[Path, str]:
             ((name, statement) for name, statement in identity.statements(CURRENT)),
         ),
         SQL / "consolidate.sql": _file(
-            "One profile per person (unification/consolidate.py). The last statement runs once per range of users.",
+            "One profile per person (unification/consolidate.py). INSERT runs once per range of users.",
             (
-                ("SEVERAL_CUSTOMERS, a work table", consolidate.several_customers(CURRENT)),
-                ("SEVERAL_ATTACHMENTS, a work table", consolidate.several_attachments(CURRENT)),
-                ("PROFILES", consolidate.insert_profiles(CURRENT, EVERYTHING)),
+                *(
+                    (f"{name}, a work table", query)
+                    for name, query in consolidate.work_tables(CURRENT, EVERYTHING).items()
+                ),
+                ("INSERT", consolidate.insert_profiles(EVERYTHING)),
                 ("ALIASES", sql.SQL(consolidate.ALIASES)),
             ),
         ),
         SQL / "conflicts.sql": _file(
-            "Every value that lost (unification/conflicts.py). The first four run once per range of their table.",
+            "Every value that lost (unification/conflicts.py). INSERT runs once per range of each source.",
             (
                 *(
-                    (f"LOSING CELLS of {table}", conflicts.insert_conflicts(CURRENT, table, EVERYTHING))
+                    (f"{name} of {table}, a work table", query)
                     for table in Table
+                    for name, query in conflicts.work_tables(CURRENT, table).items()
                 ),
+                ("INSERT", conflicts.insert_conflicts(EVERYTHING)),
+                ("SPELLINGS, a work table", conflicts.SPELLINGS.format(users=CURRENT.table("users"))),
                 ("SUGGEST_GUESTS", conflicts.SUGGEST_GUESTS.format(users=CURRENT.table("users"))),
                 ("SUGGEST_LOGINS", conflicts.SUGGEST_LOGINS.format(users=CURRENT.table("users"))),
             ),
         ),
         SQL / "orders.sql": _file(
-            "Orders point at users (unification/orders.py). REPOINT runs once per range of orders.",
+            "Orders point at users (unification/orders.py). REPOINT_TURN runs once per range of orders and turn.",
             (
                 ("KEEP_DATE", sql.SQL(orders.KEEP_DATE)),
-                ("REPOINT", orders.REPOINT.format(pages=EVERYTHING)),
+                ("WORK, a work table", orders.WORK),
+                ("REPOINT_TURN", orders.repoint_turn(Stretch(0, None), 1)),
+                ("REPOINT", sql.SQL(orders.REPOINT)),
                 ("DANGLING, where there is no foreign key", sql.SQL(orders.DANGLING)),
-                ("DISAGREEING", orders.DISAGREEING.format(orders=CURRENT.table("orders"))),
+                ("DISAGREEING, a work table", orders.DISAGREEING.format(orders=CURRENT.table("orders"))),
+                ("RECORD_DISAGREEING", sql.SQL(orders.RECORD_DISAGREEING)),
                 ("ADD_FOREIGN_KEY, where there is none", sql.SQL(orders.ADD_FOREIGN_KEY)),
                 ("VALIDATE", sql.SQL(orders.VALIDATE)),
                 ("STOP_KEEPING", sql.SQL(orders.STOP_KEEPING)),

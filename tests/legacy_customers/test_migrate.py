@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from legacy_customers.apps import ONE_AT_A_TIME
+from legacy_customers.sample.people import generate
 from legacy_customers.sample.stories import Story, load_story
 from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases
 from legacy_customers.unification.sources import columns_of
@@ -182,6 +183,42 @@ def test_many_small_ranges_give_what_one_range_gives(undisturbed_shop: Result, s
     assert_same(undisturbed_shop)
 
 
+def test_the_orders_of_a_page_that_get_a_user_take_turns(empty_database: str) -> None:
+    generate(connection, 1000)
+    call_command("migrate", "legacy_customers", "0007", verbosity=0)
+    with connection.cursor() as cursor:
+        orders.make_work_table(cursor)
+    shares = rows("SELECT page, array_agg(turn ORDER BY turn) FROM repointing GROUP BY page")
+    assert len(shares) > 100
+    # What a quarter of them leaves free has room for each of the other quarters.
+    for _, turns in shares:
+        counts = [turns.count(turn) for turn in range(1, orders.TURNS + 1)]
+        assert counts[0] in (counts[-1], counts[-1] + 1)
+        assert counts == sorted(counts, reverse=True)
+    with updates_of_orders() as updated:
+        migrate()
+    # Each turn is a statement, and a commit, of its own; the last one looks for what was written meanwhile.
+    assert len(updated) == orders.TURNS + 1
+    assert (sum(updated), updated[-1]) == (1190, 0)
+    assert max(updated) == updated[0] < 1190 / 2
+
+
+@contextmanager
+def updates_of_orders() -> Iterator[list[int]]:
+    """How many rows each statement changed that gives orders their user."""
+    counts: list[int] = []
+
+    def wrapper(execute: Any, statement: Any, params: Any, many: bool, context: Any) -> Any:
+        result = execute(statement, params, many, context)
+        text = statement if isinstance(statement, str) else statement.as_string(context["connection"].connection)
+        if text.strip().startswith("UPDATE orders AS src"):
+            counts.append(context["cursor"].rowcount)
+        return result
+
+    with connection.execute_wrapper(wrapper):
+        yield counts
+
+
 # --- interrupted --------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +243,7 @@ def fails_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int
         (consolidate, "make_work_tables", 1),
         (conflicts, "insert_conflicts", 2),
         (conflicts, "insert_conflicts", 12),
-        (phases, "_pages", 3),
+        (phases.Stretch, "holds", 3),
         (orders, "KEEP_DATE", 0),
     ],
     ids=[
