@@ -1,5 +1,7 @@
 """Every setting, and the one place where the environment is read (documented in .env.example)."""
 
+import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,17 @@ UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", defaul
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "accounts.apps.StaffAdminConfig",  # django.contrib.admin, with a site of our own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "axes",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "accounts",
     "profiles",
     "orders",
@@ -45,6 +51,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.api.middleware.ApiMiddleware",  # what comes after is for pages alone
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -52,6 +59,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -95,12 +103,114 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.validators.StorablePasswordValidator"},
 ]
 # The first writes: raw bcrypt, which the old application reads too. It stays first until the contract phase.
 PASSWORD_HASHERS = [
     "accounts.hashers.LegacyBcryptHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "accounts.backends.AddressBackend",
+]
+
+# Counters of throttles. With several server processes give one that they share.
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="shop@example.com")
+EMAIL_TIMEOUT = 10
+# Links in mails lead to its pages /reset-password and /verify-email, which pass what the links hold on to the API.
+PUBLIC_URL: str = env.str("PUBLIC_URL", default="http://127.0.0.1:8000")
+PASSWORD_RESET_TIMEOUT: int = 3600 * env.int("PASSWORD_RESET_HOURS", default=24)
+EMAIL_VERIFICATION_HOURS: int = env.int("EMAIL_VERIFICATION_HOURS", default=72)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.access.RolePermission"],
+    "DEFAULT_PARSER_CLASSES": ["config.api.json.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["config.api.json.JSONRenderer", "config.api.json.ProblemRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "config.api.pagination.CursorPages",
+    "DEFAULT_SCHEMA_CLASS": "config.api.openapi.Schema",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],
+    # Calls by scope and caller: a view names its scope in throttle_scope.
+    "DEFAULT_THROTTLE_RATES": {
+        "auth": env.str("THROTTLE_AUTH", default="60/min"),
+        "track": env.str("THROTTLE_TRACK", default="30/min"),
+        "search": env.str("THROTTLE_SEARCH", default="600/min"),
+        "export": env.str("THROTTLE_EXPORT", default="60/min"),
+    },
+    "EXCEPTION_HANDLER": "config.api.handler.handle",
+    "NUM_PROXIES": env.int("NUM_PROXIES", default=0),
+    "COERCE_DECIMAL_TO_STRING": False,
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SIMPLE_JWT = {
+    # A key of its own: long enough for the algorithm whatever SECRET_KEY is, and good for nothing else.
+    "SIGNING_KEY": hashlib.sha256(f"tokens {SECRET_KEY}".encode()).hexdigest(),
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=15)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.int("REFRESH_TOKEN_DAYS", default=14)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    # A new password ends every session that the old one began.
+    "CHECK_REVOKE_TOKEN": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Unified Profiles",
+    "DESCRIPTION": (
+        "Customers, tills, orders and analytics of one shop, and the accounts behind them. "
+        "Log in with POST /api/auth/token/, then press Authorize and paste the access token, or a till's key. "
+        "Every error is a problem (RFC 9457): programs decide by its code, people read its detail. "
+        "A whole day of calls and answers is in docs/api.md."
+    ),
+    "VERSION": "1",
+    "TAGS": [
+        {"name": "Accounts", "description": "Who calls: register, log in, passwords, addresses."},
+        {"name": "Profiles", "description": "The person behind the account, with points, orders and history."},
+        {"name": "Till", "description": "Sales, parked sales, refunds and receipts."},
+        {"name": "Orders", "description": "What is ordered on the web, and how it stands."},
+        {"name": "Analytics", "description": "Figures for managers."},
+        {"name": "Customers (superseded)", "description": "The old customer service's calls, until their sunset."},
+        {"name": "Till (superseded)", "description": "The tills' older paths, until their sunset."},
+    ],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["accounts.api.access.RolePermission"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api",
+    # A PATCH may ask for a field, too: {points}.
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+# Repeated failures lock an address together with the account that it tried, for a while, in the admin and in the API.
+AXES_FAILURE_LIMIT: int = env.int("LOGIN_FAILURE_LIMIT", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "accounts.lockout.username"
+AXES_CLIENT_IP_CALLABLE = "accounts.lockout.client_ip"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.page"
+AXES_RESET_ON_SUCCESS = True
+# Trying on while locked does not prolong it: a forgotten device would lock its owner out for ever.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# Who logged in when and from where is kept nowhere, and no login by the API makes a session.
+AXES_DISABLE_ACCESS_LOG = True
+
+# From what age a customer may buy, and where it is another: province or state -> years.
+LEGAL_AGE: int = env.int("LEGAL_AGE", default=19)
+LEGAL_AGE_BY_PROVINCE: dict[str, int] = env.dict(
+    "LEGAL_AGE_BY_PROVINCE", cast={"value": int}, default={"QC": 21, "Quebec": 21}
+)
+# What superseded calls announce: since when they are deprecated, and when they go.
+API_DEPRECATED_ON: str = env.str("API_DEPRECATED_ON", default="2026-11-23")
+API_SUNSET_ON: str = env.str("API_SUNSET_ON", default="2027-11-23")
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE: str = env.str("TIME_ZONE", default="UTC")

@@ -1,4 +1,4 @@
-"""The WSGI entry point: `gunicorn config.wsgi`."""
+"""The WSGI entry point: `granian --interface wsgi config.wsgi:application`, see docs/runbook.md."""
 
 import os
 

@@ -3,9 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from django.core.cache import cache
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.databases import temporary_database
+
+
+@pytest.fixture(autouse=True)
+def no_counts() -> None:
+    """Throttles and lock-outs count in the cache: no test is to count for another."""
+    cache.clear()
 
 
 @pytest.fixture
