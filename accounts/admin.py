@@ -3,19 +3,24 @@
 import uuid
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.db import router, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from .models import User
+from .models import ApiKey, User
 from .roles import Role, ranks_below
-from .staff_admin import SignedAdmin, viewer
+from .services import api_keys
+from .staff_admin import OwnTenantAdmin, SignedAdmin, viewer
 
-# Rights follow from the role alone: groups would do nothing.
-admin.site.unregister(Group)
+# Rights follow from the role alone: groups would do nothing. Sessions are nobody's to look at.
+admin.site.unregister((Group, OutstandingToken, BlacklistedToken))
 
 
 class AccountCreationForm(AdminUserCreationForm):
@@ -82,6 +87,19 @@ class UserAdmin(SignedAdmin, DjangoUserAdmin):
         asking = viewer(request)
         return obj is None or asking.is_superuser or ranks_below(obj.role, asking.role)
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Another address is not verified yet, unless who gives it says so."""
+        if change and "email" in form.changed_data and "email_verified" not in form.changed_data:
+            obj.email_verified = False
+            form.changed_data.append("email_verified")
+        super().save_model(request, obj, form, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Signed, as every other write."""
+        with transaction.atomic(using=router.db_for_write(User)):
+            self._sign(request)
+            return super().user_change_password(request, id, form_url)
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Another tenant's account cannot be made, nor one handed over."""
         fields = tuple(super().get_readonly_fields(request, obj))
@@ -93,3 +111,73 @@ class UserAdmin(SignedAdmin, DjangoUserAdmin):
         if db_field.name == "role" and not asking.is_superuser:
             field.choices = [choice for choice in field.choices if ranks_below(choice[0], asking.role)]
         return field
+
+
+class ApiKeyForm(forms.ModelForm):
+    asking: User
+
+    class Meta:
+        model = ApiKey
+        fields = ("user", "name")
+
+    def clean_user(self) -> User:
+        user: User = self.cleaned_data["user"]
+        if not api_keys.may_manage(self.asking, user):
+            raise forms.ValidationError("Choose yourself or somebody of your tenant who ranks below you.")
+        if not user.is_active:
+            raise forms.ValidationError("This account is not active: its key would not work.")
+        return user
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(OwnTenantAdmin):
+    """Keys are issued and revoked, never changed or deleted: the list says which were in use, and until when."""
+
+    tenant_path = "user__tenant_id"
+    form = ApiKeyForm
+    autocomplete_fields = ("user",)
+    list_display = ("name", "prefix", "user", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    search_fields = ("name", "prefix", "user__email")
+    search_help_text = "Part of a name or of an email, or how the key begins"
+    readonly_fields = ("prefix", "created_at", "last_used_at", "revoked_at")
+    ordering = ("-created_at",)
+    actions = ("revoke",)
+    show_full_result_count = False
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        return ("user", "name") if obj is None else ("user", "name", *self.readonly_fields)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.asking = viewer(request)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        issued, request.issued_key = api_keys.issue_key(obj.user, obj.name, by=viewer(request))  # type: ignore[attr-defined]
+        obj.pk, obj.prefix, obj.created_at = issued.pk, issued.prefix, issued.created_at
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """The key's text is in this page and nowhere else: no redirect, so in no cookie and no session either."""
+        text = request.issued_key  # type: ignore[attr-defined]
+        messages.warning(request, f"Copy the key now, it is not shown again: {text}")
+        context = {**self.admin_site.each_context(request), "title": "API key issued", "opts": self.opts, "key": obj}
+        return TemplateResponse(request, "admin/accounts/apikey/issued.html", context)
+
+    @admin.action(description="Revoke selected API keys", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        asking = viewer(request)
+        mine = [key for key in queryset.select_related("user") if api_keys.may_manage(asking, key.user)]
+        for key in mine:
+            api_keys.revoke(key, by=asking)
+            self.log_change(request, key, "Revoked.")
+        messages.success(request, f"Revoked: {len(mine)}.")
+        if refused := queryset.count() - len(mine):
+            messages.error(request, f"Not yours to revoke: {refused}. Their accounts rank no lower than yours.")
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from config.fields import UTCNow, UTCTimestampField
@@ -14,6 +15,13 @@ from config.fields import UTCNow, UTCTimestampField
 from .fields import PasswordHashField, RoleField
 from .roles import ROLE_PERMISSIONS, STAFF_ROLES, Role
 from .signals import users_created
+
+
+class _Folded(models.Func):
+    """A text in small letters, also where the database's own locale folds ASCII alone (profiles/search.py)."""
+
+    function = "search_fold"
+    output_field = models.TextField()
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -27,6 +35,21 @@ class UserQuerySet(models.QuerySet["User"]):
         return users
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def with_address(self, address: str) -> "UserQuerySet":
+        """Everybody who has this email in any case spelling.
+
+        Neither ordered nor cut: while PostgreSQL knows little of the spellings, it would read the whole table for that.
+        """
+        return self.alias(address=_Folded("email")).filter(address=_Folded(models.Value(address.strip())))
+
+    def of_login(self, address: str) -> "User | None":
+        """Who is meant at a login: whose email it is exactly, else the only one who has it in another case spelling."""
+        exact = {user.email: user for user in self.filter(email__in=[address, address.strip()])}
+        if exact:
+            return exact.get(address) or exact[address.strip()]
+        found = list(self.with_address(address))
+        return found[0] if len(found) == 1 else None
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
@@ -117,3 +140,26 @@ class User(AbstractBaseUser):
             return False
         held = ROLE_PERMISSIONS.get(self.role or "", ())
         return self.is_superuser or any(perm.startswith(f"{app_label}.") for perm in held)
+
+
+class ApiKey(models.Model):
+    """A long-lived key with which a till or a server speaks in the name of `user`, until it is revoked.
+
+    The key itself is shown once; the database keeps its SHA-256.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, help_text="Where the key is used: a till, a server, a report.")
+    prefix = models.CharField(max_length=12, editable=False, help_text="How the key begins, to tell it by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "api_keys"
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

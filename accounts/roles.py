@@ -17,23 +17,50 @@ class Role(models.TextChoices):
 
 STAFF_ROLES = frozenset({Role.SUPER_ADMIN, Role.TENANT_ADMIN, Role.STORE_MANAGER, Role.STAFF})
 
-_MANAGERS = frozenset(
-    f"{app}.{action}_{model}"
-    for app, model in (
-        ("profiles", "profile"),
-        ("profiles", "fieldconflict"),
-        ("profiles", "mergesuggestion"),
-        ("orders", "order"),
-    )
-    for action in ("view", "change")
+# What the till and its staff need: customers, their points, sales and refunds.
+_STAFF = frozenset(
+    {
+        "profiles.view_profile",
+        "profiles.add_profile",
+        "profiles.change_profile",
+        "profiles.adjust_points",
+        "profiles.deactivate_profile",
+        "orders.view_order",
+        "orders.add_order",
+        "orders.change_order",
+        "orders.refund_order",
+    }
 )
+_MANAGERS = _STAFF | {
+    "profiles.view_fieldconflict",
+    "profiles.change_fieldconflict",
+    "profiles.view_mergesuggestion",
+    "profiles.change_mergesuggestion",
+    "profiles.view_profilehistory",
+    "profiles.view_loyaltyentry",
+    "profiles.view_profilemerge",
+    "profiles.view_privacyevent",
+    "profiles.merge_profile",
+    "profiles.export_profile",
+    "orders.edit_order",
+    "orders.view_analytics",
+}
 
 # super_admin may do everything and is not listed. Medical conditions are health data: beside super_admin
 # only the tenant's administrator, who answers for them, sees them; neither a manager nor the till needs them.
 ROLE_PERMISSIONS: Mapping[str, frozenset[str]] = {
-    Role.TENANT_ADMIN: _MANAGERS | {"accounts.view_user", "accounts.change_user", "profiles.view_medical_conditions"},
+    Role.TENANT_ADMIN: _MANAGERS
+    | {
+        "accounts.view_user",
+        "accounts.change_user",
+        "accounts.view_apikey",
+        "accounts.add_apikey",
+        "accounts.change_apikey",
+        "profiles.erase_profile",
+        "profiles.view_medical_conditions",
+    },
     Role.STORE_MANAGER: _MANAGERS,
-    Role.STAFF: frozenset({"profiles.view_profile", "profiles.change_profile", "orders.view_order"}),
+    Role.STAFF: _STAFF,
     Role.CUSTOMER: frozenset(),
 }
 

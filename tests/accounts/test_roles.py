@@ -3,18 +3,48 @@
 import pytest
 
 from accounts.models import User
-from accounts.roles import Role, ranks_below
+from accounts.roles import ROLE_PERMISSIONS, Role, ranks_below
 
-STAFF = {"profiles.view_profile", "profiles.change_profile", "orders.view_order"}
-MANAGER = STAFF | {
+STAFF = {
+    "profiles.view_profile",
+    "profiles.add_profile",
+    "profiles.change_profile",
+    "profiles.adjust_points",
+    "profiles.deactivate_profile",
+    "orders.view_order",
+    "orders.add_order",
     "orders.change_order",
+    "orders.refund_order",
+}
+MANAGER = STAFF | {
     "profiles.view_fieldconflict",
     "profiles.change_fieldconflict",
     "profiles.view_mergesuggestion",
     "profiles.change_mergesuggestion",
+    "profiles.view_profilehistory",
+    "profiles.view_loyaltyentry",
+    "profiles.view_profilemerge",
+    "profiles.view_privacyevent",
+    "profiles.merge_profile",
+    "profiles.export_profile",
+    "orders.view_analytics",
+    "orders.edit_order",
 }
-TENANT = MANAGER | {"accounts.view_user", "accounts.change_user", "profiles.view_medical_conditions"}
+TENANT = MANAGER | {
+    "accounts.view_user",
+    "accounts.change_user",
+    "accounts.view_apikey",
+    "accounts.add_apikey",
+    "accounts.change_apikey",
+    "profiles.erase_profile",
+    "profiles.view_medical_conditions",
+}
 EVERYTHING = TENANT | {"accounts.delete_user", "profiles.delete_profile", "sessions.view_session"}
+
+
+def test_declared_permissions_are_exactly_these() -> None:
+    declared = {str(role): set(permissions) for role, permissions in ROLE_PERMISSIONS.items()}
+    assert declared == {"tenant_admin": TENANT, "store_manager": MANAGER, "staff": STAFF, "customer": set()}
 
 
 @pytest.mark.parametrize(
