@@ -19,7 +19,16 @@ from accounts.staff_admin import OwnTenantAdmin, SignedAdmin
 from config.postgresql.odd_dates import OddDate, OddTimestamp
 
 from .forms import ProfileForm, TextField
-from .models import FieldConflict, MergeSuggestion, Profile, ProfileAlias, ProfileHistory
+from .models import (
+    FieldConflict,
+    LoyaltyEntry,
+    MergeSuggestion,
+    PrivacyEvent,
+    Profile,
+    ProfileAlias,
+    ProfileHistory,
+    ProfileMerge,
+)
 
 MEDICAL = "medical_conditions"
 VIEW_MEDICAL = "profiles.view_medical_conditions"
@@ -307,3 +316,49 @@ class ProfileHistoryAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A change holds both values, medical conditions too."""
         return super().has_view_permission(request, obj) and request.user.has_perm(VIEW_MEDICAL)
+
+
+@admin.register(LoyaltyEntry)
+class LoyaltyEntryAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
+    list_display = ("created", "profile", "delta", "balance", "reason", "source")
+    list_select_related = ("profile",)
+    list_per_page = 50
+    search_fields = ("=profile__id", "=order_id")
+    search_help_text = "A whole id: the profile's or the order's"
+    ordering = ("-id",)
+    fields = ("profile", "delta", "balance", "reason", "source", "order_id", "created", "created_by")
+    readonly_fields = ("created",)
+    created = moment("created_at", "created")
+
+
+@admin.register(ProfileMerge)
+class ProfileMergeAdmin(ReadOnlyAdmin):
+    """Who was merged into whom. What they were before is not shown: it holds what this reader may not see."""
+
+    tenant_path = "survivor__user__tenant_id"
+    list_display = ("merged", "other", "survivor", "via", "unmerged")
+    list_select_related = ("survivor", "other")
+    list_per_page = 50
+    search_fields = ("=survivor__id", "=other__id")
+    search_help_text = "A whole id: either profile's"
+    ordering = ("-id",)
+    fields = ("survivor", "other", "merged", "merged_by", "via", "unmerged", "unmerged_by")
+    readonly_fields = ("merged", "unmerged")
+    merged = moment("merged_at", "merged")
+    unmerged = moment("unmerged_at", "taken back")
+
+
+@admin.register(PrivacyEvent)
+class PrivacyEventAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
+    list_display = ("happened", "kind", "profile", "by", "via", "reason")
+    list_select_related = ("profile",)
+    list_per_page = 50
+    search_fields = ("=profile__id", "=by")
+    search_help_text = "A whole id: the profile's or the author's"
+    ordering = ("-id",)
+    fields = ("profile", "kind", "happened", "by", "via", "reason", "what")
+    readonly_fields = ("happened", "what")
+    happened = moment("at")
+    what = as_json("counts", "rows per table")

@@ -1,5 +1,6 @@
 """The triggers that write profile_history: ORM, admin, raw SQL and customers_view leave the same trace."""
 
+# Who signs with a text that is no id, or that is too long, is not named; the change itself stands.
 # A profile's changed columns, or its login's as `users.<column>`, as {"column": {"old": …, "new": …}}. That a password
 # changed is recorded, not what it was or is. Times are written as UTC, so that equal times are equal texts.
 CREATE_TRIGGERS = """
@@ -10,6 +11,7 @@ DECLARE
     prefix text := CASE TG_TABLE_NAME WHEN 'users' THEN 'users.' ELSE '' END;
     found jsonb;
     person uuid;
+    actor text := current_setting('unified.actor', true);
 BEGIN
     SELECT jsonb_object_agg(
         prefix || key,
@@ -18,6 +20,7 @@ BEGIN
     ) INTO found
     FROM jsonb_object_keys(after) AS key
     WHERE before -> key IS DISTINCT FROM after -> key
+        AND (prefix <> '' OR key <> 'search_text')
         AND (prefix = '' OR key IN ('email', 'password_hash', 'role', 'active', 'email_verified', 'phone_verified',
             'age_verified', 'terms_accepted', 'tenant_id'));
     IF found IS NULL THEN
@@ -30,8 +33,9 @@ BEGIN
     END IF;
     IF person IS NOT NULL THEN
         INSERT INTO profile_history (profile_id, changed_at, changed_by, via, changes) VALUES (
-            person, clock_timestamp(), nullif(current_setting('unified.actor', true), '')::uuid,
-            coalesce(nullif(current_setting('unified.via', true), ''), 'sql'), found
+            person, clock_timestamp(), CASE WHEN actor ~ '^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$'
+                THEN actor::uuid END,
+            coalesce(nullif(left(current_setting('unified.via', true), 63), ''), 'sql'), found
         );
     END IF;
     RETURN NULL;

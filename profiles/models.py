@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from .querysets import ProfileQuerySet
+from .search import SearchText
 
 
 def new_id() -> models.Func:
@@ -66,6 +67,18 @@ class Profile(models.Model):
     is_verified = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(null=True, blank=True, auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(null=True, blank=True, auto_now=True, db_default=Now())
+    search_text = SearchText(help_text="Names, contact address and phone, folded; made by the database.")
+    merged_into = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="shells",
+        help_text="Whom it was merged into: its id leads there. That one is never merged itself.",
+    )
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its personal data went.")
 
     objects = ProfileQuerySet.as_manager()
 
@@ -77,6 +90,17 @@ class Profile(models.Model):
             models.Index(fields=["last_name", "first_name"], name="profiles_name"),
             models.Index(fields=["customer_type"], name="profiles_customer_type"),
             models.Index(fields=["created_at", "id"], name="profiles_created_at"),
+            models.Index(
+                fields=["merged_into"], condition=models.Q(merged_into__isnull=False), name="profiles_merged_into"
+            ),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(merged_into=None)
+                | models.Q(loyalty_points=0, total_spent=0, order_count=0, interaction_count=0),
+                name="profiles_merged_holds_no_sums",
+                violation_error_message="This profile was merged into another: write to that one.",
+            ),
         )
         permissions = (("view_medical_conditions", "Can view medical conditions"),)
 
@@ -113,6 +137,7 @@ class FieldConflict(models.Model):
         SHAPE = "shape", "JSON of the wrong shape"
         LOGIN = "login", "the login's value stands"
         ORDER = "order", "the order's own user stands"
+        CHOICE = "choice", "chosen when two profiles were merged"
 
     id = models.BigAutoField(primary_key=True)
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="conflicts")
@@ -185,6 +210,32 @@ class MergeSuggestion(models.Model):
         return f"{self.profile_id} may be {self.other_profile_id}: {self.get_reason_display()}"
 
 
+class LoyaltyEntry(models.Model):
+    """One change of a profile's points, written by a trigger whoever made it: entries and balance cannot drift apart.
+
+    `delta` and `balance` are points; `balance` is the one after the change. What a profile had before its first change
+    is its opening entry. `source` is the way it came: api, admin, till, sql, …
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="loyalty_entries", db_index=False)
+    delta = models.BigIntegerField()
+    balance = models.BigIntegerField()
+    reason = models.TextField()
+    source = models.CharField(max_length=63)
+    order_id = models.UUIDField(null=True, help_text="The order that gave or took the points, if one did.")
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.UUIDField(null=True, help_text="The user who did it, where the writer said so.")
+
+    class Meta:
+        db_table = "loyalty_entries"
+        verbose_name_plural = "loyalty entries"
+        indexes = (models.Index(fields=["profile", "-id"], name="loyalty_entries_profile"),)
+
+    def __str__(self) -> str:
+        return f"{self.delta:+,} to {self.balance:,} of {self.profile_id}: {self.reason}"
+
+
 class ProfileHistory(models.Model):
     """A change of a profile or of its login, written by triggers whoever made it.
 
@@ -204,3 +255,53 @@ class ProfileHistory(models.Model):
 
     def __str__(self) -> str:
         return f"{self.profile_id} at {self.changed_at:%Y-%m-%d %H:%M}: {', '.join(self.changes)}"
+
+
+class ProfileMerge(models.Model):
+    """Two profiles that were made one: all that it takes to take it back.
+
+    `before` and `after` are the rows as JSON: {"survivor": {…}, "other": {…}}; `after` has only what the merge wrote.
+    `moved` names the rows that went over. An erased person's merges hold no rows, and cannot be taken back.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    survivor = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="merges")
+    other = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="merged_by")
+    choices = models.JSONField(default=dict, db_default={})
+    before = models.JSONField(default=dict, db_default={})
+    after = models.JSONField(default=dict, db_default={})
+    moved = models.JSONField(default=dict, db_default={})
+    merged_at = models.DateTimeField(db_default=Now())
+    merged_by = models.UUIDField(null=True, help_text="The user who did it.")
+    via = models.CharField(max_length=63)
+    unmerged_at = models.DateTimeField(null=True, blank=True)
+    unmerged_by = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        db_table = "profile_merges"
+
+    def __str__(self) -> str:
+        return f"{self.other_id} into {self.survivor_id}"
+
+
+class PrivacyEvent(models.Model):
+    """That somebody took or erased all that is held on a person: who, when and why, and no personal data."""
+
+    class Kind(models.TextChoices):
+        EXPORT = "export"
+        ERASE = "erase"
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="privacy_events")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    at = models.DateTimeField(db_default=Now())
+    by = models.UUIDField(null=True, help_text="The user who did it.")
+    via = models.CharField(max_length=63)
+    reason = models.TextField(default="", db_default="", blank=True, help_text="Why; names nobody.")
+    counts = models.JSONField(default=dict, db_default={}, help_text="Rows per table that it touched.")
+
+    class Meta:
+        db_table = "privacy_events"
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.profile_id} at {self.at:%Y-%m-%d %H:%M}"

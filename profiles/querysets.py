@@ -4,11 +4,31 @@ import uuid
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Coalesce
+
+from accounts.models import User
 
 
 class ProfileQuerySet(models.QuerySet[Any]):
     """Profiles, found by any id that a client may hold."""
 
     def by_customer_id(self, customer_id: uuid.UUID) -> "ProfileQuerySet":
-        """The profile whose id or alias `customer_id` is: one row or none."""
-        return self.filter(models.Q(id=customer_id) | models.Q(aliases__id=customer_id)).distinct()
+        """The profile whose id or alias `customer_id` is, or into which that one was merged: one row or none."""
+        own = self.model._base_manager.filter(id=customer_id).values(
+            leads_to=Coalesce("merged_into_id", "id", output_field=models.UUIDField())
+        )
+        alias = self.model._meta.get_field("aliases").related_model._base_manager.filter(id=customer_id)
+        return self.filter(id=Coalesce(models.Subquery(own), models.Subquery(alias.values("profile_id"))))
+
+    def of_people(self) -> "ProfileQuerySet":
+        """One profile per person: without the shells that merges leave."""
+        return self.filter(merged_into=None)
+
+    def visible_to(self, user: User) -> "ProfileQuerySet":
+        """Staff see their tenant's people, a super_admin all, anybody else themselves; nobody sees a merged shell."""
+        people = self.of_people()
+        if user.is_superuser:
+            return people
+        if user.has_perm("profiles.view_profile"):
+            return people.filter(user__tenant_id=user.tenant_id)
+        return people.filter(user=user)

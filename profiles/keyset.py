@@ -1,0 +1,230 @@
+"""Pages by keyset, as SQL: page 1,000 costs what page 1 does. One statement a page, JSON made by PostgreSQL.
+
+Rows whose key is NULL come last, both ways. A search has several conditions, each with an index of its own: every one
+is read in order and cut at the page's length before they meet.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from django.db import DataError, connection
+from psycopg import sql
+
+from config.api.problems import Problem
+
+TRUE: sql.Composable = sql.SQL("true")
+LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class Order:
+    """A column to order by, then the id."""
+
+    column: str
+    type: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is listed: a FROM clause, the column that tells rows apart, and the orders that may be asked for."""
+
+    source: sql.Composable
+    id: str
+    id_type: str
+    orders: Mapping[str, Order]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page begins: after the row with this key and id or, `backwards`, before it. Clients hold it as text."""
+
+    ordering: str
+    key: str | None
+    id: str
+    backwards: bool = False
+
+    def __str__(self) -> str:
+        parts = [self.ordering, self.key, self.id, self.backwards]
+        return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, text: str, listing: Listing, ordering: str) -> "Cursor":
+        """Problem 400 for what is no cursor of ours, or of another ordering."""
+        try:
+            raw = base64.b64decode(text[:LONGEST] + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            named, key, at, backwards = orjson.loads(raw)
+        except (ValueError, TypeError, binascii.Error) as error:
+            raise bad_cursor(text) from error
+        keyed = isinstance(key, str) or (key is None and listing.orders[ordering.removeprefix("-")].nullable)
+        if named != ordering or not keyed or not isinstance(at, str) or not isinstance(backwards, bool):
+            raise bad_cursor(text)
+        if "\0" in f"{key}{at}":
+            raise bad_cursor(text)
+        return cls(named, key, at, backwards)
+
+
+def bad_cursor(text: str) -> Problem:
+    return Problem("bad_cursor", f"The cursor {text[:80]!r} is none of ours for this list. Begin again without one.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which rows: conditions that all hold, alternatives of which each row meets one at most, values, order, place."""
+
+    ordering: str
+    conditions: Sequence[sql.Composable] = ()
+    alternatives: Sequence[sql.Composable] = (TRUE,)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    narrow: sql.Composable | None = None  # a smaller FROM that the conditions make do with
+    cursor: Cursor | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows as asked, as JSON texts or tuples, and the cursors of the pages around them."""
+
+    rows: list[Any]
+    next: Cursor | None
+    previous: Cursor | None
+
+
+def read(listing: Listing, asked: Asked, columns: Mapping[str, str], *, as_json: bool = True) -> Page:
+    """One query. Problem 400 where the cursor's place is none that the columns can hold."""
+    statement, params = compose(listing, asked, columns, as_json=as_json)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, params)
+            found = cursor.fetchall()
+    except DataError as error:
+        if asked.cursor is None:
+            raise
+        raise bad_cursor(str(asked.cursor)) from error
+    backwards = asked.cursor is not None and asked.cursor.backwards
+    more, found = len(found) > asked.limit, found[: asked.limit]
+    if backwards:
+        found.reverse()
+    rows = [row[0] if as_json else row[:-2] for row in found]
+    if not found:
+        return Page(rows, None, None)
+    first, last = (Cursor(asked.ordering, row[-2], row[-1]) for row in (found[0], found[-1]))
+    before = Cursor(first.ordering, first.key, first.id, backwards=True)
+    if backwards:
+        return Page(rows, last, before if more else None)
+    return Page(rows, last if more else None, before if asked.cursor else None)
+
+
+def compose(
+    listing: Listing, asked: Asked, columns: Mapping[str, str], *, as_json: bool = True
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """The statement and its values; one row more than the page shows whether there is a next one."""
+    order, cursor = listing.orders[asked.ordering.removeprefix("-")], asked.cursor
+    backwards = cursor is not None and cursor.backwards
+    descending = asked.ordering.startswith("-") != backwards
+    params = dict(asked.params)
+    params["page_limit"], params["page_offset"] = asked.limit + 1, asked.offset
+    params["page_depth"] = asked.limit + 1 + asked.offset
+    if cursor is not None:
+        params["page_key"], params["page_id"] = cursor.key, cursor.id
+    parts: dict[str, sql.Composable] = {
+        "key": sql.SQL(order.column),
+        "id": sql.SQL(listing.id),
+        "narrow": asked.narrow or listing.source,
+        "direction": sql.SQL("DESC" if descending else "ASC"),
+    }
+    sections = _sections(listing, order, cursor, descending)
+    found = [
+        sql.SQL("{} AS MATERIALIZED ({})").format(
+            _SECTIONS[number],
+            sql.SQL(" UNION ALL ").join(
+                _BRANCH.format(
+                    **parts,
+                    section=sql.Literal(number),
+                    conditions=sql.SQL(" AND ").join(
+                        [*asked.conditions, sql.SQL("({})").format(alternative), reach, *_UNLESS_FULL[:number]]
+                    ),
+                )
+                for alternative in asked.alternatives
+            ),
+        )
+        for number, reach in enumerate(sections)
+    ]
+    row = sql.SQL("(SELECT row_to_json(r)::text FROM (SELECT {}) AS r)") if as_json else sql.SQL("{}")
+    statement = _PAGE.format(
+        **parts,
+        found=sql.SQL(", ").join(found),
+        sections=sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT * FROM {}").format(name) for name in _SECTIONS[: len(sections)]
+        ),
+        source=listing.source,
+        row=row.format(select_list(columns) if as_json else _values(columns)),
+    )
+    return statement, params
+
+
+# Keys and ids first, from the indexes; whole rows only of the page.
+_BRANCH = sql.SQL(
+    "(SELECT {section} AS section, {key} AS page_key, {id} AS page_id FROM {narrow} WHERE {conditions}"
+    " ORDER BY {key} {direction}, {id} {direction} LIMIT %(page_depth)s)"
+)
+_PAGE = sql.SQL(
+    "WITH {found}, page AS MATERIALIZED (SELECT * FROM ({sections}) AS sections"
+    " ORDER BY section, page_key {direction}, page_id {direction} LIMIT %(page_limit)s OFFSET %(page_offset)s)"
+    " SELECT {row}, page.page_key::text, page.page_id::text FROM page JOIN {source} ON {id} = page.page_id"
+    " ORDER BY page.section, page.page_key {direction}, page.page_id {direction}"
+)
+# The rows without a key are read only where those with one do not fill the page, or the other way round.
+_SECTIONS = (sql.SQL("first_rows"), sql.SQL("last_rows"))
+_UNLESS_FULL = (sql.SQL("(SELECT count(*) FROM first_rows) < %(page_depth)s"),)
+
+
+def _values(columns: Mapping[str, str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(value) for value in columns.values())
+
+
+def select_list(columns: Mapping[str, str]) -> sql.SQL:
+    return _select_list(tuple(columns.items()))
+
+
+@lru_cache
+def _select_list(columns: tuple[tuple[str, str], ...]) -> sql.SQL:
+    """Written once: to put forty columns together costs as much as to read them."""
+    names = (sql.SQL("{} AS {}").format(sql.SQL(value), sql.Identifier(name)) for name, value in columns)
+    return rendered(sql.SQL(", ").join(names))
+
+
+def rendered(statement: sql.Composable) -> sql.SQL:
+    """A constant part of statements, as one text."""
+    return sql.SQL(statement.as_string(None))
+
+
+def _sections(listing: Listing, order: Order, cursor: Cursor | None, descending: bool) -> list[sql.Composable]:
+    """Conditions of the rows that have a key and of those that have none, as far as the page reaches them, in its order."""
+    parts = {
+        "key": sql.SQL(order.column),
+        "id": sql.SQL(listing.id),
+        "than": sql.SQL("<" if descending else ">"),
+        "type": sql.SQL(order.type),
+        "id_type": sql.SQL(listing.id_type),
+    }
+
+    def render(text: str) -> sql.Composable:
+        return sql.SQL(text).format(**parts)
+
+    beyond = render("({key}, {id}) {than} (%(page_key)s::{type}, %(page_id)s::{id_type})")
+    if not order.nullable:
+        return [TRUE if cursor is None else beyond]
+    keyed, keyless = render("{key} IS NOT NULL"), render("{key} IS NULL")
+    if cursor is None:
+        return [keyed, keyless]
+    if cursor.key is not None:
+        return [beyond] if cursor.backwards else [beyond, keyless]
+    beyond_none = render("{key} IS NULL AND {id} {than} %(page_id)s::{id_type}")
+    return [beyond_none, keyed] if cursor.backwards else [beyond_none]
