@@ -10,6 +10,7 @@ import django.contrib.postgres.functions
 import django.db.models.deletion
 import django.utils.timezone
 import uuid
+from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
 
@@ -52,6 +53,14 @@ class Migration(migrations.Migration):
                 ('receipt_number', models.CharField(blank=True, max_length=100, null=True)),
                 ('cashier', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='sales', to=settings.AUTH_USER_MODEL)),
                 ('payment_details', models.JSONField(blank=True, null=True)),
+                ('tenant_id', models.UUIDField(blank=True, help_text='Whose sale it is; NULL: the tenant of `user`.', null=True)),
+                ('store_code', models.CharField(blank=True, help_text='The store as the till names it.', max_length=100, null=True)),
+                ('cashier_code', models.CharField(blank=True, help_text='The cashier as the till names them.', max_length=100, null=True)),
+                ('customer_code', models.CharField(blank=True, help_text="The customer as the till named them: an id, or 'anonymous'.", max_length=100, null=True)),
+                ('refunded_amount', models.DecimalField(db_default=Decimal('0'), decimal_places=2, default=Decimal('0'), max_digits=12)),
+                ('counted_amount', models.DecimalField(blank=True, decimal_places=2, help_text="What it adds to its person's total_spent.", max_digits=12, null=True)),
+                ('counted_points', models.BigIntegerField(blank=True, help_text='What it adds to their loyalty_points.', null=True)),
+                ('content_digest', models.CharField(blank=True, help_text="SHA-256 of a till's request: the same receipt sells once.", max_length=64, null=True)),
                 ('created_at', config.fields.UTCTimestampField(blank=True, db_default=config.fields.UTCNow(), default=django.utils.timezone.now, editable=False, null=True)),
                 ('updated_at', config.fields.UTCTimestampField(auto_now=True, db_default=config.fields.UTCNow(), null=True)),
             ],

@@ -36,7 +36,10 @@ INSERT INTO orders (order_number, user_id, total_amount, payment_method)
 SELECT 'A-' || n, (SELECT min(id::text)::uuid FROM users), n, 'barter' FROM generate_series(1, 300) n;
 """
 
-ADDED = ["order_source", "order_status", "receipt_number", "payment_details", "cashier_id"]
+ADDED = [
+    *("order_source", "order_status", "receipt_number", "payment_details", "tenant_id", "store_code", "cashier_code"),
+    *("customer_code", "refunded_amount", "counted_amount", "counted_points", "content_digest", "cashier_id"),
+]
 
 
 @pytest.fixture

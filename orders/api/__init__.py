@@ -1,0 +1,1 @@
+"""The HTTP API of orders: the till, web orders, analytics."""

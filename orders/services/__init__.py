@@ -1,0 +1,1 @@
+"""Writes to orders: the till, web orders, and what both share (sums, counting, idempotency)."""
