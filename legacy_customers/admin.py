@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from profiles.admin import ReadOnlyAdmin, as_json, moment
 
-from .models import Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
+from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
 
 
 @admin.register(LegacyCustomer)
@@ -114,3 +114,17 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         runs: QuerySet[Any] = super().get_queryset(request)
         match = getattr(request, "resolver_match", None)
         return runs.defer("report") if match and match.url_name.endswith("_changelist") else runs
+
+
+@admin.register(ApiUsage)
+class ApiUsageAdmin(ReadOnlyAdmin):
+    """Who still calls the old API, the latest first."""
+
+    list_display = ("day", "client", "caller", "agent", "method", "route", "calls", "first", "last")
+    list_filter = ("method", "client")
+    list_per_page = 50
+    search_fields = ("=caller", "client", "agent", "route")
+    search_help_text = "A user's whole id, or part of a client, an agent or a path"
+    ordering = ("-day", "-last_at", "id")
+    first = moment("first_at", "first")
+    last = moment("last_at", "last")

@@ -14,6 +14,8 @@ class LegacyCustomersConfig(AppConfig):
     verbose_name = "The old world"
 
     def ready(self) -> None:
+        from . import erasure  # noqa: F401  (connects its receivers)
+
         pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)
 
@@ -26,8 +28,9 @@ Plan = list[tuple[Any, bool]]
 
 
 def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> None:
-    """Before `migrate` writes anything: no other one runs, a take-over fits, and a way back finds every row."""
+    """Before `migrate` writes anything: no other one runs, a take-over fits, and a way back finds every row and room."""
     from .unification import phases, preflight, rollback
+    from .unification.sources import find_sources
 
     phases.listen(verbosity > 0)
     wait_for_other_migrate(connections[using], plan)
@@ -35,6 +38,8 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
         preflight.refuse_what_does_not_fit(connections[using])
     if _holds(plan, "0003_backup", backwards=True):
         rollback.refuse_when_rows_are_gone(connections[using])
+    if _holds(plan, "0006_profiles", backwards=True) and (sources := find_sources(connections[using])):
+        rollback.rehearse(connections[using], sources)
 
 
 def _holds(plan: Plan, name: str, *, backwards: bool) -> bool:

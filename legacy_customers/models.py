@@ -151,3 +151,37 @@ class VerificationRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.taken_at:%Y-%m-%d %H:%M} {'passed' if self.passed else 'FAILED'}"
+
+
+class ApiUsage(models.Model):
+    """Calls of a superseded path by one client on one day: the contract phase asks who is still there.
+
+    `client` is an API key's name, else the caller's role; `caller` is a user's id for keys and staff. Customers are
+    counted by role alone: which app they use matters, not who they are.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    day = models.DateField(help_text="In UTC.")
+    client = models.CharField(max_length=100)
+    caller = models.CharField(max_length=36, default="", db_default="", blank=True)
+    agent = models.CharField(max_length=64, default="", db_default="", blank=True, help_text="Its User-Agent's name.")
+    method = models.CharField(max_length=10)
+    route = models.CharField(max_length=100, help_text="The path, with names for the ids in it.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    calls = models.BigIntegerField()
+
+    class Meta:
+        db_table = "api_usage"
+        verbose_name = "call of the old API"
+        verbose_name_plural = "calls of the old API"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "client", "caller", "agent", "method", "route"],
+                name="api_usage_once",
+                violation_error_message="These calls are counted in a row already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route} by {self.client} on {self.day}: {self.calls:,}"

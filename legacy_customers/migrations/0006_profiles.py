@@ -25,6 +25,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [("legacy_customers", "0005_identity")]
+    dependencies = [("legacy_customers", "0005_identity"), ("profiles", "0003_search")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -22,5 +22,7 @@ class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
     dependencies = [("legacy_customers", "0008_orders")]
+    # What the services keep comes after the take-over, and goes before the way back.
+    run_before = [("accounts", "0002_api_keys"), ("profiles", "0004_loyalty"), ("orders", "0002_till")]
 
     operations = [migrations.RunPython(forwards, backwards)]

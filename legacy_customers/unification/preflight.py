@@ -145,6 +145,9 @@ CREATED = (
     "unification_ranges",
     "unification_verifications",
     *(f"backup_{table}" for table in LEGACY_TABLES),
+    *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events"),
+    *("order_events", "refunds", "idempotency_keys"),
+    *("sales_dirty", "sales_rolled", "sales_days", "sales_products", "sales_day_products", "sales_month_products"),
 )
 # Who writes into users and orders afterwards names these columns; any other must have a default.
 INSERTED: dict[str, set[str]] = {

@@ -651,7 +651,10 @@ def database_lower(connection: BaseDatabaseWrapper, legacy: Legacy) -> Callable[
 def read_outcome(connection: BaseDatabaseWrapper) -> Outcome:
     """What the database holds, in the shape of `expect`; `legacy_identities` says which accounts were made."""
     outcome = Outcome()
-    profiles = _select(connection, f"SELECT to_jsonb(p) || jsonb_build_object({_TIMES}) FROM profiles AS p")
+    profiles = _select(
+        connection,
+        f"SELECT to_jsonb(p) - ARRAY['search_text', 'merged_into_id', 'erased_at'] || jsonb_build_object({_TIMES}) FROM profiles AS p",
+    )
     users = {row["id"]: row for row in _select(connection, "SELECT to_jsonb(u) FROM users AS u")}
     identities = _select(connection, "SELECT to_jsonb(i) FROM legacy_identities AS i")
     cases = {row["user_id"]: row["case"] for row in identities}

@@ -79,6 +79,14 @@ def test_columns_that_came_with_adoption_are_in_no_backup(undone: None) -> None:
         "receipt_number",
         "cashier_id",
         "payment_details",
+        "tenant_id",
+        "store_code",
+        "cashier_code",
+        "customer_code",
+        "refunded_amount",
+        "counted_amount",
+        "counted_points",
+        "content_digest",
     }
     assert columns_of(connection, "backup_users") == columns_of(connection, "users")
     assert columns_of(connection, "backup_customers") == columns_of(connection, "customers")
