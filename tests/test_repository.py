@@ -53,7 +53,9 @@ def test_constraints_name_versions_alone() -> None:
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+-]+", line)] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/runbook.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CHANGELOG.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_files_that_a_document_names_exist(document: str) -> None:
     source = text(document)
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", source)
