@@ -117,10 +117,12 @@ def assert_agreed(profile: Profile) -> None:
         given = sum(order.refunds.values_list("amount", flat=True), Decimal(0))
         taken = sum(order.refunds.values_list("points", flat=True))
         assert order.refunded_amount == given <= order.total_amount
-        assert order.counted_amount == order.total_amount - given
-        assert order.counted_points == int(order.counted_amount)
-        assert entries.filter(order_id=order.id).aggregate(sum=Sum("delta", default=0))["sum"] == order.counted_points
-        assert int(order.total_amount) - taken == order.counted_points
+        ended = given == order.total_amount  # then it counts no more
+        left = order.total_amount - given
+        assert order.counted_amount == (None if ended else left)
+        assert order.counted_points == (None if ended else int(left))
+        assert entries.filter(order_id=order.id).aggregate(sum=Sum("delta", default=0))["sum"] == int(left)
+        assert int(order.total_amount) - taken == int(left)
         assert order.order_status == (
             "completed" if not given else "refunded" if given == order.total_amount else "partial_refund"
         )
