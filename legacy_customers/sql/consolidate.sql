@@ -22,7 +22,7 @@ SELECT i.user_id,
         (array_agg(ARRAY[unification_address("c"."address")::text, unification_text("c"."city")::text, unification_text("c"."state")::text, unification_text("c"."postal_code")::text, unification_text("c"."country")::text] ORDER BY "i"."position") FILTER (WHERE (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL)))[1:1] AS block,
         CASE WHEN cardinality((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) = 1 THEN (array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))[1] ELSE (SELECT string_agg(note, E'\n\n' ORDER BY at) FROM (SELECT note, min(at) AS at FROM unnest((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) WITH ORDINALITY AS n (note, at) GROUP BY note) AS distinct_notes) END AS "notes"
     FROM legacy_identities AS i
-    JOIN "customers" AS c ON c.id = i.customer_id
+    JOIN "backup_customers" AS c ON c.id = i.customer_id
     WHERE i.user_id IN (SELECT user_id FROM legacy_identities WHERE position = 2)
     GROUP BY i.user_id;
 
@@ -43,15 +43,15 @@ SELECT a.user_id,
         min(CASE a.source WHEN 'customer_profiles' THEN "cp"."created_at" ELSE "up"."created_at" END) AS "created_at",
         max(CASE a.source WHEN 'customer_profiles' THEN "cp"."updated_at" ELSE "up"."updated_at" END) AS "updated_at"
     FROM legacy_attachments AS a
-    LEFT JOIN "customer_profiles" AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
-    LEFT JOIN "user_profiles" AS up ON a.source = 'user_profiles' AND up.id::text = a.key
+    LEFT JOIN "backup_customer_profiles" AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
+    LEFT JOIN "backup_user_profiles" AS up ON a.source = 'user_profiles' AND up.id::text = a.key
     WHERE a.user_id IN (
         SELECT user_id FROM legacy_attachments WHERE position > 1 OR (source = 'user_profiles' AND position = 1))
     GROUP BY a.user_id;
 
 -- profiles_alone, a work table
 SELECT
-        src.ctid AS place,
+        src.place,
         coalesce(c.id, gen_random_uuid()) AS id,
         src.id AS user_id,
         CASE
@@ -92,12 +92,17 @@ SELECT
         CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE WHEN i."case" = 'linked' THEN "c"."is_verified" IS TRUE ELSE "c"."is_verified" IS TRUE END AS "is_verified",
         least("c"."created_at", "u"."created_at", "cp"."created_at") AT TIME ZONE 'UTC' AS "created_at",
         greatest("c"."updated_at", "u"."updated_at", "cp"."updated_at") AT TIME ZONE 'UTC' AS "updated_at"
-    FROM users AS src CROSS JOIN LATERAL (SELECT src.*) AS u
+    FROM (
+        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
+        UNION ALL
+        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
+        WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    ) AS src CROSS JOIN LATERAL (SELECT src.*) AS u
     LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
-    LEFT JOIN "customers" AS c ON c.id = i.customer_id
+    LEFT JOIN "backup_customers" AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a
         ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
-    LEFT JOIN "customer_profiles" AS cp ON cp.customer_id = a.key
+    LEFT JOIN "backup_customer_profiles" AS cp ON cp.customer_id = a.key
     WHERE true AND NOT EXISTS (SELECT FROM legacy_identities AS m WHERE m.user_id = src.id AND m.position = 2)
         AND NOT EXISTS (
             SELECT FROM legacy_attachments AS m
@@ -106,7 +111,7 @@ SELECT
 
 -- profiles_of_others, a work table
 SELECT
-        src.ctid AS place,
+        src.place,
         coalesce(c.id, gen_random_uuid()) AS id,
         src.id AS user_id,
         CASE
@@ -147,19 +152,24 @@ SELECT
         CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE WHEN i."case" = 'linked' THEN "c"."is_verified" IS TRUE ELSE CASE WHEN "sc".user_id IS NULL THEN "c"."is_verified" IS TRUE ELSE "sc"."is_verified" END END AS "is_verified",
         least(CASE WHEN "sc".user_id IS NULL THEN "c"."created_at" ELSE "sc"."created_at" END, "u"."created_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."created_at" ELSE "sa"."created_at" END) AT TIME ZONE 'UTC' AS "created_at",
         greatest(CASE WHEN "sc".user_id IS NULL THEN "c"."updated_at" ELSE "sc"."updated_at" END, "u"."updated_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."updated_at" ELSE "sa"."updated_at" END) AT TIME ZONE 'UTC' AS "updated_at"
-    FROM users AS src
+    FROM (
+        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
+        UNION ALL
+        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
+        WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    ) AS src
     JOIN (
         SELECT user_id FROM legacy_identities WHERE position = 2
         UNION SELECT user_id FROM legacy_attachments
         WHERE position > 1 OR source = 'user_profiles' AND position = 1
-        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "customers" AS c ON c.id = i.customer_id
+        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
         WHERE i.position = 1 AND "c"."address" LIKE '%{%'
     ) AS others ON others.user_id = src.id CROSS JOIN LATERAL (SELECT src.*) AS u
     LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
-    LEFT JOIN "customers" AS c ON c.id = i.customer_id
+    LEFT JOIN "backup_customers" AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a
         ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
-    LEFT JOIN "customer_profiles" AS cp ON cp.customer_id = a.key
+    LEFT JOIN "backup_customer_profiles" AS cp ON cp.customer_id = a.key
     LEFT JOIN "several_customers" AS sc ON sc.user_id = src.id
     LEFT JOIN "several_attachments" AS sa ON sa.user_id = src.id
     WHERE true;

@@ -4,14 +4,14 @@
 -- LINKED
 INSERT INTO legacy_identities (customer_id, user_id, "case", position)
 SELECT c.id, u.id, 'linked', 1
-FROM "customers" AS c JOIN "users" AS u ON u.id = c.user_id;
+FROM "backup_customers" AS c JOIN "backup_users" AS u ON u.id = c.user_id;
 
 -- LINKED_TWICE
 UPDATE legacy_identities AS i SET position = ranked.position
 FROM (
     SELECT c.id, row_number() OVER (
         PARTITION BY c.user_id ORDER BY coalesce(c.updated_at, c.created_at) DESC NULLS LAST, c.id) AS position
-    FROM "customers" AS c WHERE c.user_id IN (SELECT user_id FROM "customers" GROUP BY user_id HAVING count(*) > 1)
+    FROM "backup_customers" AS c WHERE c.user_id IN (SELECT user_id FROM "backup_customers" GROUP BY user_id HAVING count(*) > 1)
 ) AS ranked
 WHERE i.customer_id = ranked.id AND i.position <> ranked.position;
 
@@ -20,16 +20,17 @@ CREATE TEMP TABLE guest ON COMMIT DROP AS
 SELECT c.id AS customer_id, CASE WHEN unification_usable(e.email) THEN e.email END AS email,
     c.email AS email_as_it_was, c.date_of_birth, c.is_active, c.created_at, c.updated_at,
     coalesce(c.updated_at, c.created_at) AS newest
-FROM "customers" AS c
+FROM "backup_customers" AS c
 CROSS JOIN LATERAL (SELECT unification_email(c.email) AS email) AS e
-WHERE NOT EXISTS (SELECT FROM "users" AS u WHERE u.id = c.user_id);
+WHERE NOT EXISTS (SELECT FROM "backup_users" AS u WHERE u.id = c.user_id);
 
 -- LOGINS
 CREATE TEMP TABLE login ON COMMIT DROP AS
-SELECT u.id AS user_id, e.email, u.email_verified IS TRUE AS verified
-FROM "users" AS u
+SELECT u.id AS user_id, e.email, b.email_verified IS TRUE AS verified
+FROM users AS u
+LEFT JOIN "backup_users" AS b ON b.id = u.id
 CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
-WHERE e.email IN (SELECT email FROM guest UNION ALL SELECT unification_email(email) FROM "user_profiles");
+WHERE e.email IN (SELECT email FROM guest UNION ALL SELECT unification_email(email) FROM "backup_user_profiles");
 
 -- MEETINGS
 CREATE TEMP TABLE meeting ON COMMIT DROP AS
@@ -53,9 +54,9 @@ LEFT JOIN (
     SELECT email, count(*) AS accounts, (array_agg(user_id))[1] AS user_id, bool_and(verified) AS verified
     FROM login WHERE email IN (SELECT email FROM guest) GROUP BY email
 ) AS l ON l.email = g.email
-LEFT JOIN "users" AS u ON l.accounts = 1 AND u.id = l.user_id
+LEFT JOIN "backup_users" AS u ON l.accounts = 1 AND u.id = l.user_id
 LEFT JOIN (
-    SELECT user_id, array_agg(date_of_birth) AS birth_dates FROM "customers"
+    SELECT user_id, array_agg(date_of_birth) AS birth_dates FROM "backup_customers"
     WHERE date_of_birth IS NOT NULL
         AND user_id IN (SELECT user_id FROM login WHERE email IN (SELECT email FROM guest))
     GROUP BY user_id
@@ -92,7 +93,7 @@ SELECT gen_random_uuid(), NULL, customer_id, NULL, is_active, created_at, update
 FROM decided WHERE outcome = 'separate';
 
 -- NEW_USERS
-INSERT INTO "users" (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
+INSERT INTO users (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
     terms_accepted, created_at, updated_at)
 SELECT user_id, login,
     '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
@@ -121,7 +122,7 @@ CREATE TEMP TABLE attached ON COMMIT DROP AS
 SELECT 'customer_profiles' AS source, p.customer_id::text AS key, i.user_id,
     CASE WHEN i.user_id IS NULL THEN 'no_customer' END AS reason,
     coalesce(p.updated_at, p.created_at) AS newest
-FROM "customer_profiles" AS p
+FROM "backup_customer_profiles" AS p
 LEFT JOIN legacy_identities AS i ON i.customer_id = unification_uuid(p.customer_id::text);
 
 -- USER_PROFILES
@@ -138,17 +139,17 @@ SELECT 'user_profiles', p.id::text,
         WHEN NOT e.verified THEN 'unverified'
     END,
     coalesce(p.updated_at, p.created_at)
-FROM "user_profiles" AS p
+FROM "backup_user_profiles" AS p
 LEFT JOIN (
     SELECT session_id, count(*) AS accounts, (array_agg(id))[1] AS user_id
-    FROM "users"
-    WHERE unification_text(session_id) IS NOT NULL AND session_id IN (SELECT session_id FROM "user_profiles")
+    FROM "backup_users"
+    WHERE unification_text(session_id) IS NOT NULL AND session_id IN (SELECT session_id FROM "backup_user_profiles")
     GROUP BY session_id
 ) AS s ON s.session_id = p.session_id
 LEFT JOIN (
     SELECT email, count(*) AS accounts, (array_agg(user_id))[1] AS user_id, bool_and(verified) AS verified
     FROM login
-    WHERE email IN (SELECT unification_email(email) FROM "user_profiles") AND unification_usable(email)
+    WHERE email IN (SELECT unification_email(email) FROM "backup_user_profiles") AND unification_usable(email)
     GROUP BY email
 ) AS e ON e.email = unification_email(p.email);
 

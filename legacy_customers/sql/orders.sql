@@ -37,7 +37,7 @@ WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = 
 
 -- DISAGREEING, a work table
 SELECT o.id, o.user_id, i.user_id AS customers_user_id
-FROM "orders" AS o
+FROM "backup_orders" AS o
 JOIN legacy_identities AS i ON i.customer_id = o.customer_id
 WHERE o.user_id <> i.user_id;
 

@@ -70,7 +70,9 @@ class Snapshot:
 
 
 # Every user that the unification had before it, the old ones and the guests' new ones: `src`, and `u`, its legacy row.
-KNOWN_USERS = sql.SQL("users AS src{others} LEFT JOIN backup_users AS u ON u.id = src.id")
+KNOWN_USERS = sql.SQL(
+    "(SELECT NULL::tid AS place, id FROM users) AS src{others} LEFT JOIN backup_users AS u ON u.id = src.id"
+)
 NO_MORE = sql.SQL("")
 IS_KNOWN = sql.SQL("(u.id IS NOT NULL OR i.user_id IS NOT NULL)")
 

@@ -1,6 +1,6 @@
 """Every value that lost is kept: a field_conflict per losing cell, and a suggestion per pair that may be one person."""
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -22,7 +22,7 @@ JOINED: dict[Table, sql.SQL] = {
         """{customers} AS src
     JOIN legacy_identities AS i ON i.customer_id = src.id
     JOIN profiles AS p ON p.user_id = i.user_id
-    JOIN users AS login ON login.id = i.user_id"""
+    LEFT JOIN users AS login ON login.id = i.user_id"""
     ),
     Table.CUSTOMER_PROFILES: sql.SQL(
         """{customer_profiles} AS src
@@ -318,20 +318,9 @@ ON CONFLICT (profile_id, other_profile_id) DO NOTHING
 """
 )
 
-# A row that moved to a later page while its table was read may have been read twice.
-DELETE_TWICE_RECORDED = """
-DELETE FROM field_conflicts USING (
-    SELECT profile_id, field, path, other_table, other_row, min(id) AS kept FROM field_conflicts
-    GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1
-) AS twice
-WHERE (field_conflicts.profile_id, field_conflicts.field, field_conflicts.path, field_conflicts.other_table,
-    field_conflicts.other_row) = (twice.profile_id, twice.field, twice.path, twice.other_table, twice.other_row)
-    AND field_conflicts.id <> twice.kept
-"""
-
 
 def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """Record every losing cell, in ranges of each source, and every pair that may be one person."""
+    """Record every losing cell, in ranges of each backup, and every pair that may be one person."""
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "field_conflicts")
 
@@ -341,19 +330,14 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
 
         for table in Table:
             name = f"{PHASE}:{table}"
-            phases.plan_ranges(connection, name, str(table))
+            phases.plan_ranges(connection, name, f"backup_{table}")
             if not phases.has_open_ranges(connection, name):
                 continue
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 phases.tune(cursor)
-                make_work_tables(cursor, sources, table)
+                make_work_tables(cursor, sources.backups(), table)
             phases.run_ranges(connection, name, work)
-        try:
-            bulk_load.put_back(connection, PHASE, "field_conflicts")
-        except IntegrityError:
-            with connection.cursor() as cursor:
-                cursor.execute(DELETE_TWICE_RECORDED)
-            bulk_load.put_back(connection, PHASE, "field_conflicts")
+        bulk_load.put_back(connection, PHASE, "field_conflicts")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute("DROP TABLE IF EXISTS pg_temp.losing_cells, pg_temp.new_conflicts")

@@ -4,7 +4,7 @@ A person's primary rows are joined directly. Only for the few with several rows 
 work tables `several_customers` and `several_attachments`, with one row per person.
 """
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -325,7 +325,7 @@ def profile_rows(
     several: tuple[sql.Composable, sql.Composable] | None,
     new_id: sql.Composable = NEW_ID,
 ) -> sql.Composed:
-    """SELECT of whole profiles. `people` gives src.id, a user each, and `u`, its legacy row; `{others}` narrows it.
+    """SELECT of whole profiles. `people` gives src.id, a user each, src.place, and `u`, its legacy row; `{others}` narrows it.
 
     `several` are the work tables: then the rows are those of persons whom they are needed for. None: those of all others.
     """
@@ -347,7 +347,7 @@ def profile_rows(
     return sql.SQL(
         """
     SELECT
-        src.ctid AS place,
+        src.place,
         coalesce(c.id, {new_id}) AS id,
         src.id AS user_id,
         {contact_email} AS contact_email,
@@ -371,7 +371,31 @@ def profile_rows(
     )
 
 
-LIVE_USERS = sql.SQL("users AS src{others} CROSS JOIN LATERAL (SELECT src.*) AS u")  # one scan under both names
+# The columns of a users row that the rules read.
+LOGIN = ("id", "email", "email_verified", "phone_verified", *(field.column for field in fields_of(Table.USERS)))
+# Every person that the unification finds: the users, and the guests who got accounts, of whom no users row says anything.
+# Guests have no place in the table, and go last.
+PEOPLE = sql.SQL(
+    """(
+        SELECT ctid AS place, {columns} FROM {users}
+        UNION ALL
+        SELECT '(4294967295,0)'::tid, user_id, {nothing} FROM legacy_identities
+        WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    ) AS src{{others}} CROSS JOIN LATERAL (SELECT src.*) AS u"""  # one scan under both names
+)
+
+
+def people(sources: Sources) -> sql.SQL:
+    """Everybody, as `profile_rows` asks for them."""
+    return sql.SQL(
+        PEOPLE.format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, LOGIN)),
+            users=sources.table("users"),
+            nothing=sql.SQL(", ").join(sql.SQL("NULL") for _ in LOGIN[1:]),
+        ).as_string()
+    )
+
+
 WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_attachments"))
 
 
@@ -388,8 +412,8 @@ def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Compos
     return {
         "several_customers": several_customers(sources),
         "several_attachments": several_attachments(sources),
-        "profiles_alone": profile_rows(sources, LIVE_USERS, where, None),
-        "profiles_of_others": profile_rows(sources, LIVE_USERS, where, WORK_TABLES),
+        "profiles_alone": profile_rows(sources, people(sources), where, None),
+        "profiles_of_others": profile_rows(sources, people(sources), where, WORK_TABLES),
     }
 
 
@@ -413,13 +437,7 @@ UNION ALL SELECT {columns} FROM profiles_of_others AS n WHERE {places}
     ).format(columns=COLUMNS, places=places)
 
 
-# A user whose row moved to a later page while the copy ran was read twice, or not at all.
-DELETE_TWICE_COPIED = """
-DELETE FROM profiles USING (
-    SELECT user_id, min(ctid) AS kept FROM profiles GROUP BY user_id HAVING count(*) > 1
-) AS twice
-WHERE profiles.user_id = twice.user_id AND profiles.ctid <> twice.kept
-"""
+# Who has registered since the backup.
 NOT_COPIED = """
 SELECT u.id FROM users AS u WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)
 """
@@ -434,27 +452,21 @@ ON CONFLICT (id) DO NOTHING
 
 
 def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """Copy every person into `profiles`: ranges without indexes, then what moved, then the indexes and keys."""
+    """Copy every person of the backups into `profiles`: ranges without indexes, then the indexes and keys."""
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "profiles")
-        phases.plan_ranges(connection, PHASE, "users")
+        phases.plan_ranges(connection, PHASE, "backup_users")
         if phases.has_open_ranges(connection, PHASE):
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 phases.tune(cursor)
-                make_work_tables(cursor, sources, sql.SQL("true"))
+                make_work_tables(cursor, sources.backups(), sql.SQL("true"))
 
         def copy(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
             cursor.execute(insert_profiles(stretch.holds(sql.SQL("n.place"))))
             return cursor.rowcount
 
         detail["rows"] = phases.run_ranges(connection, PHASE, copy)
-        try:
-            bulk_load.put_back(connection, PHASE, "profiles")
-        except IntegrityError:
-            with connection.cursor() as cursor:
-                cursor.execute(DELETE_TWICE_COPIED)
-                detail["rows"] -= cursor.rowcount
-            bulk_load.put_back(connection, PHASE, "profiles")
+        bulk_load.put_back(connection, PHASE, "profiles")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             if phases.create_work_table(cursor, sql.Identifier("not_copied"), sql.SQL(NOT_COPIED)):

@@ -1,6 +1,7 @@
 """Whose row is whose: each customers row gets its person, and guests without an account get one.
 
-One transaction: it reads the legacy tables and writes legacy_identities, legacy_attachments and the guests' users.
+One transaction: it reads the backups, which hold still, and writes legacy_identities, legacy_attachments and the guests'
+users. Who registered since the backup is there to be met by a guest, and nobody's row is merged into them.
 "Newest" is updated_at, else created_at; ties go to the lowest id. Guests contradict each other when both birth dates are
 known and differ: of such guests the newest with a known birth date decides, and those who agree with it are merged.
 """
@@ -51,12 +52,14 @@ WHERE NOT EXISTS (SELECT FROM {users} AS u WHERE u.id = c.user_id)
 """
 )
 
-# Every login that a guest or a user_profiles row may be, under the one spelling in which addresses are compared.
+# Every login that a guest or a user_profiles row may be, under the one spelling in which addresses are compared. One that was
+# made since the backup is not to be trusted yet: its own row comes later.
 LOGINS = sql.SQL(
     """
 CREATE TEMP TABLE login ON COMMIT DROP AS
-SELECT u.id AS user_id, e.email, u.email_verified IS TRUE AS verified
-FROM {users} AS u
+SELECT u.id AS user_id, e.email, b.email_verified IS TRUE AS verified
+FROM users AS u
+LEFT JOIN {users} AS b ON b.id = u.id
 CROSS JOIN LATERAL (SELECT unification_email(u.email) AS email) AS e
 WHERE e.email IN (SELECT email FROM guest UNION ALL SELECT unification_email(email) FROM {user_profiles})
 """
@@ -139,7 +142,7 @@ FROM decided WHERE outcome = 'separate'
 # The guests' accounts. The password is Django's unusable one: '!' and a random text that no hash equals.
 NEW_USERS = sql.SQL(
     """
-INSERT INTO {users} (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
+INSERT INTO users (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
     terms_accepted, created_at, updated_at)
 SELECT user_id, login,
     '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
@@ -265,7 +268,7 @@ def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                         cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
                         bulk_load.set_aside(connection, PHASE, table)
                     detail["rows"] = 0
-                    for name, statement in statements(sources):
+                    for name, statement in statements(sources.backups()):
                         cursor.execute(statement)
                         if name in ("LINKED", "GUEST_IDENTITIES", "ATTACHMENTS"):
                             detail["rows"] += cursor.rowcount

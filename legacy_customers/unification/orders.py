@@ -150,7 +150,7 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 cursor.execute(DANGLING)
                 detail["dangling"] = cursor.rowcount
             phases.create_work_table(
-                cursor, sql.Identifier("disagreeing"), DISAGREEING.format(orders=sources.table("orders"))
+                cursor, sql.Identifier("disagreeing"), DISAGREEING.format(orders=sources.backups().table("orders"))
             )
             cursor.execute("ANALYZE disagreeing")
             cursor.execute(RECORD_DISAGREEING)

@@ -14,6 +14,9 @@ COMMAND = "manage.py render_sql"
 ROOT = Path(__file__).resolve().parents[2]
 SQL = Path("legacy_customers") / "sql"
 
+# The rows that the take-over reads.
+BACKUPS = CURRENT.backups()
+
 # What stands for the range of one commit in the statements that work in ranges.
 EVERYTHING = sql.SQL("true")
 
@@ -36,14 +39,14 @@ def rendered() -> dict[Path, str]:
     return {
         SQL / "identity.sql": _file(
             "Whose row is whose (unification/identity.py).",
-            ((name, statement) for name, statement in identity.statements(CURRENT)),
+            ((name, statement) for name, statement in identity.statements(BACKUPS)),
         ),
         SQL / "consolidate.sql": _file(
             "One profile per person (unification/consolidate.py). INSERT runs once per range of users.",
             (
                 *(
                     (f"{name}, a work table", query)
-                    for name, query in consolidate.work_tables(CURRENT, EVERYTHING).items()
+                    for name, query in consolidate.work_tables(BACKUPS, EVERYTHING).items()
                 ),
                 ("INSERT", consolidate.insert_profiles(EVERYTHING)),
                 ("ALIASES", sql.SQL(consolidate.ALIASES)),
@@ -55,7 +58,7 @@ def rendered() -> dict[Path, str]:
                 *(
                     (f"{name} of {table}, a work table", query)
                     for table in Table
-                    for name, query in conflicts.work_tables(CURRENT, table).items()
+                    for name, query in conflicts.work_tables(BACKUPS, table).items()
                 ),
                 ("INSERT", conflicts.insert_conflicts(EVERYTHING)),
                 ("SPELLINGS, a work table", conflicts.SPELLINGS.format(users=CURRENT.table("users"))),
@@ -71,7 +74,7 @@ def rendered() -> dict[Path, str]:
                 ("REPOINT_TURN", orders.repoint_turn(Stretch(0, None), 1)),
                 ("REPOINT", sql.SQL(orders.REPOINT)),
                 ("DANGLING, where there is no foreign key", sql.SQL(orders.DANGLING)),
-                ("DISAGREEING, a work table", orders.DISAGREEING.format(orders=CURRENT.table("orders"))),
+                ("DISAGREEING, a work table", orders.DISAGREEING.format(orders=BACKUPS.table("orders"))),
                 ("RECORD_DISAGREEING", sql.SQL(orders.RECORD_DISAGREEING)),
                 ("ADD_FOREIGN_KEY, where there is none", sql.SQL(orders.ADD_FOREIGN_KEY)),
                 ("VALIDATE", sql.SQL(orders.VALIDATE)),
