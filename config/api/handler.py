@@ -42,6 +42,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
         case exceptions.APIException():
             status = exc.status_code
             code, detail = _first(exc)
+            detail = " ".join(filter(None, (detail, _way_out(exc, context.get("view")))))
             if exc.status_code == 401:
                 headers["WWW-Authenticate"] = getattr(exc, "auth_header", "Bearer")
             if wait := getattr(exc, "wait", None):
@@ -63,6 +64,22 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     request = context.get("request")
     content = body(status, code, detail, errors=errors, instance=request.path if request is not None else "")
     return Response(content, status=status, headers=headers, content_type=PROBLEM)
+
+
+def _way_out(exc: exceptions.APIException, view: Any) -> str:
+    """What to do about an error whose text is the framework's, and says only what is wrong."""
+    match exc:
+        case exceptions.NotAuthenticated():
+            return (
+                "Send Authorization: Bearer and a token of POST /api/auth/token/, or the API key of a till or a server."
+            )
+        case exceptions.MethodNotAllowed():
+            return f"Possible: {', '.join(view.allowed_methods)}." if view is not None else ""
+        case exceptions.UnsupportedMediaType():
+            return "Send JSON, with Content-Type: application/json."
+        case exceptions.NotAcceptable():
+            return "Answers are application/json: let Accept allow that, or leave it out."
+    return ""
 
 
 def _first(exc: exceptions.APIException) -> tuple[str, str]:

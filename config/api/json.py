@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from django.conf import settings
 from rest_framework import parsers, renderers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 
 PROBLEM = "application/problem+json"
 
@@ -46,13 +47,21 @@ class ProblemRenderer(JSONRenderer):
     format = "problem"
 
 
+class TooLarge(APIException):
+    status_code = 413
+    default_code = "too_large"
+
+
 class JSONParser(parsers.BaseParser):
-    """Refuses what cannot be stored: NUL characters and halves of surrogate pairs."""
+    """Refuses what cannot be stored, NUL characters and halves of surrogate pairs, and what is too long to be read."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        raw = stream.read()
+        most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        raw = stream.read(most + 1)
+        if len(raw) > most:
+            raise TooLarge(f"The body is longer than {most:,} bytes, which is more than any call needs. Send less.")
         try:
             found = orjson.loads(raw)
         except orjson.JSONDecodeError as error:

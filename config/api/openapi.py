@@ -67,7 +67,7 @@ class Schema(AutoSchema):
         if wanted is not None and not wanted.public:
             codes |= {"401", "403"}
         if self.method in {"POST", "PUT", "PATCH", "DELETE"}:
-            codes |= {"409", "415"}
+            codes |= {"409", "413", "415"}
         codes |= {str(code) for code in getattr(self.view, "problems", {}).get(self.method, ())}
         for code in sorted(codes - found.keys()):
             found[code] = self._get_response_for_code(ProblemSerializer, code, [PROBLEM], direction)

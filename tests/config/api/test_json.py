@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -13,7 +14,7 @@ from tests.factories import UserFactory
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.config.api.views")]
 
 
-def post(client: Client, body: bytes) -> object:
+def post(client: Client, body: bytes) -> Any:
     return client.post("/api/echo/", body, content_type="application/json")
 
 
@@ -35,7 +36,15 @@ def test_backslash_that_only_looks_like_nul_is_kept(client: Client) -> None:
 
 def test_another_type_than_json_is_refused(client: Client) -> None:
     answer = client.post("/api/echo/", "a=1", content_type="application/x-www-form-urlencoded")
-    assert_problem(answer, 415, "unsupported_media_type")
+    problem = assert_problem(answer, 415, "unsupported_media_type")
+    assert problem["detail"].endswith("Send JSON, with Content-Type: application/json.")
+
+
+def test_body_that_is_too_long_is_not_read(client: Client, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 20
+    assert post(client, b'"%s"' % (b"a" * 18)).status_code == 200
+    problem = assert_problem(post(client, b'"%s"' % (b"a" * 19)), 413, "too_large")
+    assert problem["detail"] == "The body is longer than 20 bytes, which is more than any call needs. Send less."
 
 
 def test_json_made_by_the_database_passes_as_it_is() -> None:

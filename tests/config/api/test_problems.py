@@ -80,9 +80,11 @@ def test_view_that_declares_no_access_lets_nobody_in(client: Client) -> None:
 
 def test_call_without_login_is_told_how(client: Client) -> None:
     answer = client.get("/api/echo/")
-    assert_problem(answer, 401, "not_authenticated")
+    body = assert_problem(answer, 401, "not_authenticated")
+    assert "Send Authorization: Bearer and a token of POST /api/auth/token/" in body["detail"]
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
 def test_page_that_cannot_be_answered_in_the_wanted_type_is_a_problem(client: Client) -> None:
-    assert_problem(client.get("/api/echo/", headers={"accept": "text/csv"}), 406, "not_acceptable")
+    body = assert_problem(client.get("/api/echo/", headers={"accept": "text/csv"}), 406, "not_acceptable")
+    assert body["detail"].endswith("Answers are application/json: let Accept allow that, or leave it out.")
