@@ -17,6 +17,7 @@ from psycopg import sql
 from profiles import selectors as people
 
 from .models import Order, OrderEvent
+from .services.sales import AMOUNT, DISCOUNT_TYPES
 from .services.transitions import WAY
 
 MESSAGES = {
@@ -320,13 +321,25 @@ def _line(item: dict[str, Any]) -> dict[str, Any]:
     subtotal = _first_number(item, "subtotal", "line_total", "total")
     quantity = quantity if quantity is not None else 1 if price is not None else 0
     if subtotal is None:
-        subtotal = round(quantity * (price or 0), 2)
+        gross = quantity * (price or 0)
+        subtotal = round(gross - _discount(item, gross), 2)
         subtotal = subtotal if math.isfinite(subtotal) else 0
     line = {**item, "quantity": quantity, "price": price or 0, "subtotal": subtotal}
     for name, source in (("product_id", "id"), ("name", "name"), ("sku", "sku"), ("category", "category")):
         if source in nested:
             line.setdefault(name, nested[source])
     return line
+
+
+def _discount(item: dict[str, Any], gross: float) -> float:
+    """What a line's discount takes off; nothing where it is of a sort that no till sends."""
+    discount, sort = _first_number(item, "discount") or 0, item.get("discount_type") or AMOUNT
+    match DISCOUNT_TYPES.get(sort) if isinstance(sort, str) else None:
+        case "percentage":
+            return gross * discount / 100
+        case "amount":
+            return discount
+    return 0
 
 
 def _first_number(values: dict[str, Any], *names: str) -> int | float | None:

@@ -66,7 +66,10 @@ def transactions(
     last_day: datetime.date | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Sales and parked sales, newest first; days are the shop's, both included. One query."""
+    """Sales and parked sales, newest first; days are the shop's, both included. One query.
+
+    Where a store is asked for, its id is told as it was asked: a client compares it with its own spelling of a uuid.
+    """
     found = sales_of(viewer)
     if store_id:
         found = found.filter(store_code=str(as_uuid(store_id) or store_id))
@@ -76,7 +79,8 @@ def transactions(
         found = found.filter(created_at__gte=_midnight(first_day))
     if last_day:
         found = found.filter(created_at__lt=_midnight(last_day + datetime.timedelta(days=1)))
-    return list(_rows(found.order_by("-created_at", "-id")[:limit]))
+    rows = _rows(found.order_by("-created_at", "-id")[:limit])
+    return [{**row, "store_id": store_id} for row in rows] if store_id else list(rows)
 
 
 def transaction(viewer: User, order_id: uuid.UUID) -> dict[str, Any]:

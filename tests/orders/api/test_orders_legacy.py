@@ -106,6 +106,13 @@ def test_odd_values_of_the_shop(shop: str) -> None:  # noqa: F811
                 }
             ],
         ),
+        ('[{"price": 8, "quantity": 2, "discount": 1.5}]', [{"subtotal": 14.5}]),
+        (
+            '[{"product": {"price": 8}, "quantity": 2, "discount": 10, "discount_type": "percentage"}]',
+            [{"subtotal": 14.4}],
+        ),
+        ('[{"price": 8, "discount": "none"}]', [{"subtotal": 8}]),
+        ('[{"price": 8, "discount": 1, "discount_type": ["%"]}]', [{"subtotal": 8}]),
         (
             '[{"price": 123456789012345678901234567890, "quantity": 1}]',
             [{"price": 1.2345678901234568e29, "quantity": 1}],

@@ -476,6 +476,16 @@ def test_the_list_is_newest_first_and_filtered(till: APIClient) -> None:
     assert receipts("start_date=2026-11-19&end_date=2026-11-20&limit=1") == "2"
 
 
+def test_the_store_is_told_as_it_was_asked(till: APIClient) -> None:
+    store = str(uuid.uuid4())
+    till.post(PATH, sale(store_id=store))
+    till.post(f"{PATH}park", sale(store_id=store))
+    for asked in (store, store.upper()):
+        for path in (f"{PATH}?store_id={asked}", f"{PATH}parked?store_id={asked}"):
+            assert {found["store_id"] for found in till.get(path).json()} == {asked}, path
+    assert {found["store_id"] for found in till.get(PATH).json()} == {store}
+
+
 def test_days_are_those_of_the_shop(till: APIClient, settings: Any) -> None:
     settings.TIME_ZONE = "America/Toronto"
     timezone.get_default_timezone.cache_clear()
