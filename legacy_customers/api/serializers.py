@@ -92,6 +92,13 @@ class AddressParts(serializers.Serializer):
     country = Text(100)
 
 
+# Columns that cannot be empty: null says nothing of them.
+NEVER_EMPTY = frozenset({"name", "loyalty_points", "customer_type", "tags", "is_active", "is_verified"}) | {
+    "marketing_consent",
+    "sms_consent",
+}
+
+
 class _CustomerFields(serializers.Serializer):
     """What both forms may hold, and a PUT as well."""
 
@@ -105,18 +112,18 @@ class _CustomerFields(serializers.Serializer):
     province = Text(50, help_text="Another name of state.")
     postal_code = Text(20)
     country = Text(100)
-    customer_type = serializers.CharField(max_length=50, required=False)
+    customer_type = serializers.CharField(max_length=50, required=False, allow_null=True)
     preferred_payment_method = Text(50)
-    marketing_consent = serializers.BooleanField(required=False)
-    sms_consent = serializers.BooleanField(required=False)
-    tags = serializers.ListField(required=False)
+    marketing_consent = serializers.BooleanField(required=False, allow_null=True)
+    sms_consent = serializers.BooleanField(required=False, allow_null=True)
+    tags = serializers.ListField(required=False, allow_null=True)
     notes = Text()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "province" in attrs:
             province = attrs.pop("province")
             attrs.setdefault("state", province)
-        return attrs
+        return {name: value for name, value in attrs.items() if value is not None or name not in NEVER_EMPTY}
 
 
 class NewCustomer(_CustomerFields):
@@ -125,11 +132,14 @@ class NewCustomer(_CustomerFields):
     first_name = Text(100)
     last_name = Text(100)
     name = serializers.CharField(
-        max_length=201, required=False, help_text="The till's short form: instead of first_name, last_name and email."
+        max_length=201,
+        required=False,
+        allow_null=True,
+        help_text="The till's short form: instead of first_name, last_name and email.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "name" not in attrs:
+        if attrs.get("name") is None:
             missing = [name for name in ("first_name", "last_name", "email") if name not in self.initial_data]
             if missing:
                 raise serializers.ValidationError(
@@ -144,15 +154,16 @@ class ChangedCustomer(_CustomerFields):
 
     first_name = Text(100)
     last_name = Text(100)
-    name = serializers.CharField(max_length=201, required=False)
+    name = serializers.CharField(max_length=201, required=False, allow_null=True)
     loyalty_points = serializers.IntegerField(
         required=False,
+        allow_null=True,
         min_value=-BIGINT,
         max_value=BIGINT,
         help_text="The balance that is to be; an entry in the ledger.",
     )
-    is_active = serializers.BooleanField(required=False)
-    is_verified = serializers.BooleanField(required=False)
+    is_active = serializers.BooleanField(required=False, allow_null=True)
+    is_verified = serializers.BooleanField(required=False, allow_null=True)
 
 
 # What customers may alter of themselves; staff may alter all.
