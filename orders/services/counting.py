@@ -58,7 +58,7 @@ def settle(order: Order, *, ended: bool, reason: str, by: User | None, via: str)
         amount=-amount,
         points=-points,
         orders=-1 if ended else 0,
-        at=None,
+        at=order.created_at if ended else None,
         order_id=order.pk,
         reason=reason,
         by=by,

@@ -12,6 +12,7 @@ from psycopg import sql
 from accounts.models import User
 from config.api.problems import Problem, conflict, not_found
 from profiles.models import LoyaltyEntry, Profile
+from profiles.selectors import BOUGHT
 
 # A signature and its cause, set within the statement that writes, so that a sale asks the database once.
 SIGNED = sql.SQL(
@@ -36,6 +37,30 @@ RETURNING p.id
 """
 ).format(signed=SIGNED)
 
+# When the order that is taken back was the last one: the date of the newest that still counts, or a later one that the
+# person had and that was no order's which was taken back. A statement of its own after CHANGE, whose lock lets it see what
+# others have taken back before.
+LAST_ORDER = sql.SQL(
+    """
+UPDATE profiles AS p SET last_order_date = greatest(
+    (
+        SELECT max(o.created_at::timestamptz) FROM orders AS o
+        WHERE o.user_id = p.user_id AND o.id <> %(order)s AND o.counted_amount IS NOT NULL
+    ),
+    (
+        SELECT max(told.value::timestamptz)
+        FROM profile_history AS h CROSS JOIN LATERAL jsonb_each_text(h.changes -> 'last_order_date') AS told
+        WHERE h.profile_id = p.id AND h.changes ? 'last_order_date' AND NOT EXISTS (
+            SELECT FROM orders AS o
+            WHERE o.user_id = p.user_id AND o.created_at::timestamptz = told.value::timestamptz
+                AND (o.id = %(order)s OR NOT ({bought}))
+        )
+    )
+)
+WHERE p.id = %(profile)s AND p.last_order_date = %(at)s
+"""
+).format(bought=BOUGHT)
+
 
 def change(
     user_id: uuid.UUID | str,
@@ -50,7 +75,10 @@ def change(
     by: User | None,
     via: str,
 ) -> uuid.UUID | None:
-    """Add to a person's sums; the profile's id, or None where `floor` forbids it. Problem 404 where nobody is."""
+    """Add to a person's sums; the profile's id, or None where `floor` forbids it. Problem 404 where nobody is.
+
+    `at` is when it was bought; with negative `orders` the date that is taken back.
+    """
     params = {
         "user": user_id,
         "points": points,
@@ -68,6 +96,8 @@ def change(
         for _ in range(2):
             cursor.execute(CHANGE, params)
             if found := cursor.fetchone():
+                if orders < 0 and order_id is not None and at is not None:
+                    cursor.execute(LAST_ORDER, {"profile": found[0], "order": order_id, "at": at})
                 return uuid.UUID(str(found[0]))
     if balance(user_id) is None:
         raise not_found("profile of user", user_id)

@@ -111,7 +111,8 @@ class ProfileService:
     ) -> None:
         """A sale or, with negative numbers, its reversal: points and totals in one UPDATE, which takes the row's lock.
 
-        Never refused for the balance: a reversal may leave it below zero.
+        `at` is the order's date: a reversal of the whole order takes last_order_date back to the one before. Never refused
+        for the balance: a reversal may leave it below zero.
         """
         _points.change(
             user_id,

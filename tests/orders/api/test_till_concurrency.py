@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Max, Sum
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import ApiKey
@@ -106,6 +106,8 @@ def assert_agreed(profile: Profile) -> None:
     brought = orders.aggregate(spent=Sum("counted_amount", default=Decimal(0)), points=Sum("counted_points", default=0))
     assert profile.total_spent == brought["spent"]
     assert profile.order_count == orders.exclude(order_status="refunded").count()
+    counted = orders.exclude(counted_amount=None)
+    assert profile.last_order_date == counted.aggregate(last=Max("created_at"))["last"]
     balance = 0
     for entry in LoyaltyEntry.objects.filter(profile=profile).order_by("id"):
         balance += entry.delta

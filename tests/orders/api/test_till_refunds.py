@@ -1,5 +1,7 @@
 """Money given back: whole, by line, an amount; points and totals go with it."""
 
+import datetime
+import itertools
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -47,7 +49,7 @@ def sums(ann: Profile) -> tuple[int, Decimal, int]:
 
 def test_a_whole_refund_takes_all_back(till: APIClient, ann: Profile) -> None:
     sold = sell(till, ann)
-    last = Profile.objects.get(pk=ann.pk).last_order_date
+    assert Profile.objects.get(pk=ann.pk).last_order_date is not None
 
     response = refund(till, sold, {"reason": "broken", "processed_by": "manager_1", "unknown": 1})
 
@@ -57,7 +59,7 @@ def test_a_whole_refund_takes_all_back(till: APIClient, ann: Profile) -> None:
         "message": f"11.30 was given back for sale {sold['order_number']}; 0.00 is left.",
     }
     assert sums(ann) == (0, 0, 0)
-    assert ann.last_order_date == last
+    assert ann.last_order_date is None
     order = Order.objects.get()
     assert (order.order_status, order.payment_status) == ("refunded", "refunded")
     assert (order.refunded_amount, order.counted_amount, order.counted_points) == (Decimal("11.30"), None, None)
@@ -69,6 +71,28 @@ def test_a_whole_refund_takes_all_back(till: APIClient, ann: Profile) -> None:
     entry = LoyaltyEntry.objects.latest("id")
     assert (entry.delta, entry.balance, str(entry.order_id)) == (-11, 0, sold["id"])
     assert (entry.reason, entry.created_by) == ("refund of 11.30 for sale R-1", till.user.id)
+
+
+def test_the_last_order_is_then_the_one_before(till: APIClient, ann: Profile) -> None:
+    """Of three sales, in each order of taking them back; the person came with a date that no order here tells of."""
+    came_with = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    for turns in itertools.permutations(range(3)):
+        ann.last_order_date = came_with
+        ann.save()
+        days = [datetime.datetime(2026, 5, day, 12, tzinfo=datetime.UTC) for day in (2, 3, 1)]
+        sold = [
+            sell(till, ann, timestamp=day.isoformat(), receipt_number=f"{turns} {place}")
+            for place, day in enumerate(days)
+        ]
+        left = set(range(3))
+        for turn in turns:
+            refund(till, sold[turn], {"amount": 1})
+            ann.refresh_from_db()
+            assert ann.last_order_date == max(days[place] for place in left)
+            refund(till, sold[turn], {})
+            left.remove(turn)
+            ann.refresh_from_db()
+            assert ann.last_order_date == max((days[place] for place in left), default=came_with), turns
 
 
 def test_points_go_back_in_proportion_and_come_out_exact(till: APIClient, ann: Profile) -> None:

@@ -56,6 +56,7 @@ def test_what_is_no_longer_due_goes_back_exactly() -> None:
     taken.append(settle(order, ended=True))
     assert taken == [0, 1, 9, 0]
     assert sums(ann) == (0, 0, 0)
+    assert ann.last_order_date is None
 
 
 def test_an_order_that_is_refunded_before_it_counts_brings_the_rest() -> None:

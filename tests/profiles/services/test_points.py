@@ -132,7 +132,7 @@ def test_sale_changes_points_and_totals_in_one_statement(django_assert_num_queri
     assert (entry.delta, entry.reason, entry.source, entry.order_id) == (19, "sale", "till", order)
 
 
-def test_reversal_takes_back_exactly_and_keeps_the_later_date() -> None:
+def test_reversal_takes_back_exactly_and_keeps_a_later_date() -> None:
     profile, order = person(), uuid.uuid4()
     at = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)
 
@@ -144,7 +144,7 @@ def test_reversal_takes_back_exactly_and_keeps_the_later_date() -> None:
 
     record("19.99", 19, 1, at)
     record("5.00", 5, 1, at - datetime.timedelta(days=1))
-    record("-19.99", -19, -1, None)
+    record("-19.99", -19, -1, at - datetime.timedelta(days=2))
     profile.refresh_from_db()
     assert (profile.loyalty_points, profile.total_spent, profile.order_count) == (5, Decimal("5.00"), 1)
     assert profile.last_order_date == at
