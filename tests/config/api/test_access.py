@@ -261,7 +261,7 @@ def address(route: str, ids: dict[str, Any]) -> str:
     return f"/api/{route}"
 
 
-def ask(world: World, caller: str, call: str, ids: dict[str, Any]) -> int:
+def ask(world: World, caller: str, call: str, ids: dict[str, Any], *, bare: bool = False) -> int:
     method, route = call.split(" ", 1)
     row = ROWS[f"{'GET' if method == 'HEAD' else method} {route}"]
     body, query = (given(world) if callable(given) else given for given in (row.body, row.query))
@@ -272,7 +272,7 @@ def ask(world: World, caller: str, call: str, ids: dict[str, Any]) -> int:
     with taken_back():
         response = APIClient(raise_request_exception=False).generic(
             method,
-            address(route, ids),
+            address(route, ids).removesuffix("/" if bare else ""),
             "" if body is None else json.dumps(body),
             content_type="application/json",
             query_params=query,
@@ -299,6 +299,15 @@ def test_call_is_answered_by_role_and_owner(call: str, world: World) -> None:
     ids = world.ids | ROWS[call].ids(world)
     found = {caller: shown(ask(world, caller, call, ids)) for caller in CALLERS}
     assert found == expected(ROWS[call])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("call", CALLS)
+def test_call_is_answered_without_the_slash_at_the_end(call: str, world: World) -> None:
+    ids = world.ids | ROWS[call].ids(world)
+    few = ("super_admin", "another customer")
+    found = {caller: shown(ask(world, caller, call, ids, bare=True)) for caller in few}
+    assert found == {caller: expected(ROWS[call])[caller] for caller in few}
 
 
 @pytest.mark.django_db
