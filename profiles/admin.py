@@ -15,7 +15,7 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.staff_admin import OwnTenantAdmin, SignedAdmin
+from accounts.staff_admin import OwnTenantAdmin, viewer
 from config.postgresql.odd_dates import OddDate, OddTimestamp
 
 from .forms import ProfileForm, TextField
@@ -29,6 +29,7 @@ from .models import (
     ProfileHistory,
     ProfileMerge,
 )
+from .services import profile_service
 
 MEDICAL = "medical_conditions"
 VIEW_MEDICAL = "profiles.view_medical_conditions"
@@ -100,7 +101,7 @@ class CustomerTypeFilter(admin.SimpleListFilter):
 
 
 @admin.register(Profile)
-class ProfileAdmin(SignedAdmin):
+class ProfileAdmin(OwnTenantAdmin):
     tenant_path = "user__tenant_id"
     form = ProfileForm
     list_display = (
@@ -120,8 +121,10 @@ class ProfileAdmin(SignedAdmin):
         "Part of a name, phone or address, or a whole id: the profile's, an old customer's or the login's"
     )
     ordering = ("-created_at", "-id")
-    raw_id_fields = ("user",)
-    readonly_fields = ("id", "created", "updated")
+    # Whose it is stays; sums change with a sale, points by an entry in the ledger.
+    readonly_fields = (
+        *("id", "user", "loyalty_points", "total_spent", "order_count", "last_order", "created", "updated"),
+    )
     show_full_result_count = False
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.CharField: {"form_class": TextField},
@@ -137,12 +140,12 @@ class ProfileAdmin(SignedAdmin):
             {
                 "fields": (
                     ("customer_type", "preferred_payment_method"),
-                    "loyalty_points",
-                    ("total_spent", "order_count"),
-                    "last_order_date",
+                    ("loyalty_points", "total_spent", "order_count"),
+                    "last_order",
                 )
             },
         ),
+        ("Points", {"fields": (("points", "points_reason"),)}),
         (
             "Preferences",
             {
@@ -163,6 +166,7 @@ class ProfileAdmin(SignedAdmin):
         ("Marketing", {"fields": (("marketing_consent", "sms_consent"),)}),
         ("Metadata", {"fields": ("tags", "notes", "is_verified", ("created", "updated"))}),
     )
+    last_order = moment("last_order_date", "last order")
     created = moment("created_at", "created")
     updated = moment("updated_at", "updated")
 
@@ -183,9 +187,24 @@ class ProfileAdmin(SignedAdmin):
         """Its id is on receipts and in other systems, and keeps resolving for ever."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Profile | None = None) -> bool:
+        """A shell leads to whom it was merged into: they are changed there."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.merged_into_id is None)
+
+    def get_form(self, request: HttpRequest, obj: Profile | None = None, change: bool = False, **kwargs: Any) -> Any:
+        made: Any = super().get_form(request, obj, change=change, **kwargs)
+        made.viewer = viewer(request)
+        return made
+
+    def save_model(self, request: HttpRequest, obj: Profile, form: Any, change: bool) -> None:
+        profile_service.update_profile(obj.user_id, form.changes(), by=viewer(request), via="admin")
+        form.adjust_points()
+
     def get_fieldsets(self, request: HttpRequest, obj: Profile | None = None) -> Any:
         """Without the medical conditions for who may not see them; what is not shown is not accepted."""
         fieldsets = super().get_fieldsets(request, obj)
+        if not self.has_change_permission(request, obj):
+            fieldsets = [(title, options) for title, options in fieldsets if title != "Points"]
         if request.user.has_perm(VIEW_MEDICAL):
             return fieldsets
         return [

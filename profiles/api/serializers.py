@@ -10,10 +10,10 @@ from rest_framework import serializers
 
 from accounts.api.serializers import Body, Email, Text
 from profiles.pages import LISTING, NEWEST
+from profiles.services.points import MOST_POINTS
 
 BIGINT = 2**63 - 1
 MOST_MONEY = Decimal(10) ** 12
-MOST_POINTS = 10**12  # in one adjustment: no balance leaves its column by that
 
 
 class Flag(serializers.BooleanField):

@@ -14,6 +14,8 @@ from config.api.problems import Problem, conflict, not_found
 from profiles.models import LoyaltyEntry, Profile
 from profiles.selectors import BOUGHT
 
+MOST_POINTS = 10**12  # in one adjustment by hand: no balance leaves its column by that
+
 # A signature and its cause, set within the statement that writes, so that a sale asks the database once.
 SIGNED = sql.SQL(
     """(SELECT set_config('unified.actor', %(actor)s, true) || set_config('unified.via', %(via)s, true)
