@@ -17,6 +17,7 @@ def test_slash_at_the_end_is_optional_for_every_method(client: Client) -> None:
 def test_unknown_address_is_a_problem(client: Client) -> None:
     body = assert_problem(client.get("/api/nothing/here"), 404, "not_found")
     assert body["detail"] == "There is nothing at /api/nothing/here/. See /api/docs/ for what there is."
+    assert_problem(client.get("/api"), 404, "not_found")
 
 
 def test_method_that_is_not_there_names_those_that_are(client: Client) -> None:
@@ -33,5 +34,6 @@ def test_nul_in_the_address_is_refused(client: Client, path: str) -> None:
 
 
 def test_addresses_outside_the_api_are_left_alone(client: Client) -> None:
-    answer = client.get("/nothing/")
-    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    for path in ("/nothing/", "/apiary"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
