@@ -316,7 +316,7 @@ def _lock(cursor: Any, person: _Person) -> list[uuid.UUID]:
     statement = "SELECT id FROM orders WHERE user_id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
     cursor.execute(statement, [person.user_ids])
     cursor.execute("SELECT id FROM profiles WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [person.profile_ids])
-    cursor.execute(f"{statement} NOWAIT", [person.user_ids])
+    cursor.execute(statement + " NOWAIT", [person.user_ids])
     orders = [row[0] for row in cursor.fetchall()]
     cursor.execute("SELECT id FROM users WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [person.user_ids])
     return orders
