@@ -44,10 +44,10 @@ def amount_of(value: Any, field: str) -> Decimal:
     return found
 
 
-def optional_amount(body: Mapping[str, Any], name: str, default: Decimal | None = None) -> Decimal | None:
-    """The sum called `name`, `default` where it is missing or null."""
+def optional_amount(body: Mapping[str, Any], name: str) -> Decimal | None:
+    """The sum called `name`, None where it is missing or null."""
     value = body.get(name)
-    return default if value is None else amount_of(value, name)
+    return None if value is None else amount_of(value, name)
 
 
 def _shown(value: Any) -> str:

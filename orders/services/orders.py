@@ -170,7 +170,7 @@ def _cancel(order: Any, moves: Mapping[Axis, str], *, notes: str, by: User | Non
     if paid:
         words.append("refunded")
         _give_back(order, reason=notes, by=by)
-    _uncount(order, reason=f"order {number} cancelled", by=by, via=via)
+    counting.settle(order, ended=True, reason=f"order {number} cancelled", by=by, via=via)
     _keep(order)
     _tell(order, words, notes=notes, by=by, via=via)
 
@@ -209,7 +209,7 @@ def _move(order: Any, moves: dict[Axis, str], *, notes: str, by: User | None, vi
     elif was_paid and order.payment_status not in PAID:
         if order.payment_status == PaymentStatus.REFUNDED:
             _give_back(order, reason=notes, by=by)
-        _uncount(order, reason=f"order {number} {order.payment_status}", by=by, via=via)
+        counting.settle(order, ended=True, reason=f"order {number} {order.payment_status}", by=by, via=via)
     _keep(order)
     words = [moves[axis] for axis in (Axis.ORDER, Axis.DELIVERY, Axis.PAYMENT) if axis in moves]
     _tell(order, list(dict.fromkeys(words)), notes=notes, by=by, via=via)
@@ -251,14 +251,6 @@ def _give_back(order: Any, *, reason: str, by: User | None) -> None:
         processed_by=str(by or "")[:100],
         created_by=by.pk if by else None,
     )
-
-
-def _uncount(order: Any, *, reason: str, by: User | None, via: str) -> None:
-    """Take back what the order counts. Afterwards it counts nothing and can be counted anew."""
-    if order.counted_amount is None:
-        return
-    counting.settle(order, ended=True, reason=reason, by=by, via=via)
-    order.counted_amount = order.counted_points = None
 
 
 def _locked(order_id: uuid.UUID, *, by: User | None, via: str) -> Any:

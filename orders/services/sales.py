@@ -14,7 +14,7 @@ from django.utils import timezone
 from orders.models import PaymentMethod
 
 from .idempotency import digest_of
-from .money import CENT, LIMIT, amount_of, cents, invalid, number
+from .money import CENT, LIMIT, amount_of, cents, invalid, number, optional_amount
 
 MOST_LINES = 1000
 AMOUNT, PERCENTAGE = "amount", "percentage"
@@ -92,7 +92,7 @@ def parse(body: Any, *, store_id: str | None = None, parked: bool = False) -> Sa
     if not parked and (status := body.get("status")) not in (None, "", "completed"):
         raise invalid("status", f"{str(status)[:60]!r} is not what a sale can be: send 'completed', or park it.")
     lines, exact, rounded = _lines(body.get("items"))
-    sums = {name: _sum(body, name) for name in ("subtotal", "discounts", "tax", "total")}
+    sums = {name: optional_amount(body, name) for name in ("subtotal", "discounts", "tax", "total")}
     subtotal, discounts, tax = sums["subtotal"], sums["discounts"] or Decimal(0), sums["tax"] or Decimal(0)
     total = sums["total"]
     if parked:
@@ -237,11 +237,6 @@ def _line_id(line: Mapping[str, Any]) -> bool:
     """Whether the till named the line."""
     found = line.get("id")
     return isinstance(found, str | int) and not isinstance(found, bool) and found != ""
-
-
-def _sum(body: Mapping[str, Any], name: str) -> Decimal | None:
-    value = body.get(name)
-    return None if value is None else amount_of(value, name)
 
 
 def _timestamp(body: Mapping[str, Any]) -> datetime.datetime | None:
