@@ -5,13 +5,12 @@ import uuid
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from accounts.roles import Role
 from tests.api import assert_problem, client_as, client_for
 from tests.databases import one
 from tests.factories import OrderFactory, person
-from tests.orders.analytics.conftest import nothing_rolled_up  # noqa: F401  (a fixture)
+from tests.orders.analytics.conftest import TODAY, at, nothing_rolled_up, today  # noqa: F401  (two are fixtures)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nothing_rolled_up")]
 CALLS = ("dashboard", "revenue", "products", "customers", "sales", "sales-today")
@@ -117,14 +116,15 @@ def assert_fits(found: Any, shape: Any, path: str = "") -> None:
         assert not isinstance(found, bool), path
 
 
+@pytest.mark.usefixtures("today")
 def test_answers_have_the_members_of_the_contract() -> None:
-    OrderFactory(user=person(first_name="Ann", city="Rome").user)
+    OrderFactory(user=person(first_name="Ann", city="Rome").user, created_at=at(str(TODAY)))
     client = client_as(Role.SUPER_ADMIN)
     found = {call: get(client, call) for call in CALLS}
     for call in CALLS:
         assert_fits(found[call], SHAPES[call], call)
-    dashboard, today = found["dashboard"], str(timezone.localdate())
-    assert dashboard["revenue"]["chart_data"][-1] == {"date": today, "revenue": 20.0}
+    dashboard = found["dashboard"]
+    assert dashboard["revenue"]["chart_data"][-1] == {"date": str(TODAY), "revenue": 20.0}
     assert len(dashboard["revenue"]["chart_data"]) == 30
     assert datetime.datetime.fromisoformat(dashboard["orders"]["recent"][0]["time"]).utcoffset() is not None
     assert dashboard["top_products"] == [{"name": "Tea", "sales": 2, "revenue": 20.0}]
@@ -134,7 +134,7 @@ def test_answers_have_the_members_of_the_contract() -> None:
     ]
     assert found["sales-today"] == found["sales"]
     assert found["sales"] == {
-        "period": {"start_date": today, "end_date": today, "period_type": "today"},
+        "period": {"start_date": str(TODAY), "end_date": str(TODAY), "period_type": "today"},
         "summary": {
             "total_orders": 1,
             "total_revenue": 20.0,
@@ -157,10 +157,10 @@ def test_answers_have_the_members_of_the_contract() -> None:
         ("?period=&store_id=", (0, 0)),
     ],
 )
+@pytest.mark.usefixtures("today")
 def test_a_period_ends_today(query: str, days: tuple[int, int]) -> None:
     period = get(client_as(Role.SUPER_ADMIN), f"sales/{query}")["period"]
-    today = timezone.localdate()
-    assert (period["start_date"], period["end_date"]) == tuple(str(today - datetime.timedelta(days=n)) for n in days)
+    assert (period["start_date"], period["end_date"]) == tuple(str(TODAY - datetime.timedelta(days=n)) for n in days)
 
 
 @pytest.mark.parametrize("query", ["period=custom&", ""])

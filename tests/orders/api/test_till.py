@@ -90,7 +90,7 @@ def test_a_sale_is_a_completed_order_of_the_callers_tenant(till: APIClient, ann:
         Decimal("11.30"),
     )
     assert (order.counted_amount, order.counted_points) == (Decimal("11.30"), 11)
-    assert order.order_number.startswith(f"POS-{timezone.localdate():%Y%m%d}-")
+    assert order.order_number.startswith(f"POS-{timezone.localtime(order.created_at):%Y%m%d}-")
     assert order.created_at == order.updated_at
     event = OrderEvent.objects.get()
     assert (event.order_id, event.status, event.changed_by, event.via) == (order.id, "completed", till.user.id, "till")
