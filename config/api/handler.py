@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from .json import PROBLEM
+from .json import PROBLEM, ProblemRenderer
 from .problems import Problem, body
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,9 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
             return None
     set_rollback()
     request = context.get("request")
+    if request is not None:
+        # Also where the view answers otherwise, as a page or in YAML.
+        request.accepted_renderer, request.accepted_media_type = ProblemRenderer(), PROBLEM
     content = body(status, code, detail, errors=errors, instance=request.path if request is not None else "")
     return Response(content, status=status, headers=headers, content_type=PROBLEM)
 

@@ -10,6 +10,8 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft4Validator
 
+from tests.api import assert_problem
+
 document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
 
 
@@ -69,6 +71,12 @@ def test_page_loads_nothing_from_elsewhere(client: Client) -> None:
         assert address.startswith("/static/"), address
         assert finders.find(address.removeprefix("/static/")), address
     assert 'url: "/api/schema/"' in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
+def test_errors_of_what_is_no_json_are_problems_too(client: Client, path: str) -> None:
+    assert_problem(client.post(path), 405, "method_not_allowed")
+    assert_problem(client.get(path, headers={"accept": "image/png"}), 406, "not_acceptable")
 
 
 @pytest.mark.django_db
