@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, operations
 
+from config.postgresql import prepared
 from config.postgresql.odd_dates import adapters_template
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         params: dict[str, Any] = super().get_connection_params()
         params["context"] = adapters_template(settings.USE_TZ, self.timezone)
+        # Django turns preparing off. Its own cursors bind on our side and never prepare; prepared.py's do.
+        params["prepare_threshold"] = prepared.THRESHOLD
         if self.settings_dict.get("EMBEDDED"):
             server = _embedded()
             params = {**server.join(), **params} if self.settings_dict.get("USER") else {**params, **server.join()}
