@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
-from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -40,13 +39,13 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def person_with(
-    request: HttpRequest, read: Callable[[User], tuple[str, dict[str, Any]]]
+    authorization: str, read: Callable[[User], tuple[str, dict[str, Any]]]
 ) -> tuple[User, tuple[Any, ...]] | None:
-    """Whose valid token a request carries, and the row that `read` gives for them, in one query as a rule.
+    """Whose valid token the header carries, and the row that `read` gives for them, in one query as a rule.
 
     None in every other case, which is then for BearerAuthentication to tell apart.
     """
-    scheme, _, raw = request.META["HTTP_AUTHORIZATION"].partition(" ")
+    scheme, _, raw = authorization.partition(" ")
     if scheme.lower() != "bearer" or raw.startswith(api_keys.PREFIX):
         return None
     try:

@@ -41,10 +41,7 @@ class ApiMiddleware:
         response = self._answer(request)
         if response.status_code >= 400 and not response.headers.get("Content-Type", "").endswith("json"):
             response = self._as_problem(request, response)
-        response.headers["X-Frame-Options"] = "DENY"
-        if not response.streaming:
-            response.headers["Content-Length"] = str(len(response.content))
-        return response
+        return finish(response)
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -67,3 +64,11 @@ class ApiMiddleware:
         text = TEXTS.get(status, response.reason_phrase).format(path=request.path, method=request.method, allow=allow)
         kept = {name: response.headers[name] for name in ("Allow", "WWW-Authenticate") if name in response.headers}
         return problems.response(request, status, text, headers=kept)
+
+
+def finish(response: HttpResponse) -> HttpResponse:
+    """With the headers that every answer has."""
+    response.headers["X-Frame-Options"] = "DENY"
+    if not response.streaming:
+        response.headers["Content-Length"] = str(len(response.content))
+    return response

@@ -4,7 +4,6 @@ import re
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.api.access import OWN, Access, allows, caller
 from accounts.api.authentication import person_with
 from accounts.models import User
-from config.api.hot import HotGet
+from config.api.hot import Headers, HotGet
 from config.api.json import Made
 from config.api.problems import Problem, not_found
 from profiles import keyset, pages, selectors
@@ -77,11 +76,11 @@ class ProfileView(HotGet, APIView):
     }
     problems = {"PATCH": (412, 428)}
 
-    def hot(self, request: HttpRequest, profile_id: UUID) -> tuple[Made, dict[str, str]] | None:
-        found = person_with(request, lambda viewer: selectors.json_statement(profile_id, viewer, selectors.PROFILE))
+    def hot(self, authorization: str, wanted: UUID) -> tuple[Made, Headers] | None:
+        found = person_with(authorization, lambda viewer: selectors.json_statement(wanted, viewer, selectors.PROFILE))
         if found is None or not allows(self.access["GET"], found[0]):
             return None
-        return Made(found[1][0].encode()), {"ETag": f'"{found[1][1]}"'}
+        return Made(found[1][0].encode()), [("ETag", f'"{found[1][1]}"')]
 
     @extend_schema(operation_id="profiles_retrieve", tags=TAGS, responses=PROFILE)
     def get(self, request: Request, profile_id: UUID) -> Response:
