@@ -16,6 +16,7 @@ from django.db import DataError, connection
 from psycopg import sql
 
 from config.api.problems import Problem
+from config.postgresql.prepared import fetch_all
 
 TRUE: sql.Composable = sql.SQL("true")
 LONGEST = 2000
@@ -30,7 +31,7 @@ class Order:
     nullable: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """What is listed: a FROM clause, the column that tells rows apart, and the orders that may be asked for."""
 
@@ -100,9 +101,7 @@ def read(listing: Listing, asked: Asked, columns: Mapping[str, str], *, as_json:
     """One query. Problem 400 where the cursor's place is none that the columns can hold."""
     statement, params = compose(listing, asked, columns, as_json=as_json)
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, params)
-            found = cursor.fetchall()
+        found = _rows(asked, statement, params)
     except DataError as error:
         if asked.cursor is None:
             raise
@@ -121,24 +120,60 @@ def read(listing: Listing, asked: Asked, columns: Mapping[str, str], *, as_json:
     return Page(rows, last if more else None, before if asked.cursor else None)
 
 
+def _rows(asked: Asked, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    if not asked.params and not asked.offset:
+        return fetch_all(statement, params)
+    # How many rows there are depends on the values: planned for them.
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return list(cursor.fetchall())
+
+
 def compose(
     listing: Listing, asked: Asked, columns: Mapping[str, str], *, as_json: bool = True
-) -> tuple[sql.Composed, dict[str, Any]]:
+) -> tuple[str, dict[str, Any]]:
     """The statement and its values; one row more than the page shows whether there is a next one."""
-    order, cursor = listing.orders[asked.ordering.removeprefix("-")], asked.cursor
-    backwards = cursor is not None and cursor.backwards
-    descending = asked.ordering.startswith("-") != backwards
-    params = dict(asked.params)
-    params["page_limit"], params["page_offset"] = asked.limit + 1, asked.offset
-    params["page_depth"] = asked.limit + 1 + asked.offset
+    cursor, params = asked.cursor, dict(asked.params)
     if cursor is not None:
         params["page_key"], params["page_id"] = cursor.key, cursor.id
+    statement = _text(
+        listing,
+        asked.ordering,
+        None if cursor is None else (cursor.key is None, cursor.backwards),
+        tuple(condition.as_string(None) for condition in asked.conditions),
+        tuple(sql.SQL("({})").format(alternative).as_string(None) for alternative in asked.alternatives),
+        (asked.narrow or listing.source).as_string(None),
+        (asked.limit + 1, asked.offset),
+        tuple(columns.items()),
+        as_json,
+    )
+    return statement, params
+
+
+@lru_cache
+def _text(
+    listing: Listing,
+    ordering: str,
+    cursor: tuple[bool, bool] | None,  # whether it is at a row without a key, whether it leads backwards
+    conditions: tuple[str, ...],
+    alternatives: tuple[str, ...],
+    narrow: str,
+    stretch: tuple[int, int],  # numbers in the statement: a plan must know how few rows are wanted
+    columns: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> str:
+    """Written once for all pages alike: to put it together costs as much as to ask it."""
+    order = listing.orders[ordering.removeprefix("-")]
+    descending = ordering.startswith("-") != (cursor is not None and cursor[1])
+    limit, offset = stretch
     parts: dict[str, sql.Composable] = {
         "key": sql.SQL(order.column),
         "id": sql.SQL(listing.id),
-        "narrow": asked.narrow or listing.source,
+        "narrow": sql.SQL(narrow),
         "direction": sql.SQL("DESC" if descending else "ASC"),
+        "depth": sql.Literal(limit + offset),
     }
+    unless_full = [part.format(**parts) for part in _UNLESS_FULL]
     sections = _sections(listing, order, cursor, descending)
     found = [
         sql.SQL("{} AS MATERIALIZED ({})").format(
@@ -148,41 +183,44 @@ def compose(
                     **parts,
                     section=sql.Literal(number),
                     conditions=sql.SQL(" AND ").join(
-                        [*asked.conditions, sql.SQL("({})").format(alternative), reach, *_UNLESS_FULL[:number]]
+                        [*map(sql.SQL, (*conditions, alternative)), reach, *unless_full[:number]]
                     ),
                 )
-                for alternative in asked.alternatives
+                for alternative in alternatives
             ),
         )
         for number, reach in enumerate(sections)
     ]
     row = sql.SQL("(SELECT row_to_json(r)::text FROM (SELECT {}) AS r)") if as_json else sql.SQL("{}")
+    values = dict(columns)
     statement = _PAGE.format(
         **parts,
+        limit=sql.Literal(limit),
+        offset=sql.Literal(offset),
         found=sql.SQL(", ").join(found),
         sections=sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT * FROM {}").format(name) for name in _SECTIONS[: len(sections)]
         ),
         source=listing.source,
-        row=row.format(select_list(columns) if as_json else _values(columns)),
+        row=row.format(select_list(values) if as_json else _values(values)),
     )
-    return statement, params
+    return statement.as_string(None)
 
 
 # Keys and ids first, from the indexes; whole rows only of the page.
 _BRANCH = sql.SQL(
     "(SELECT {section} AS section, {key} AS page_key, {id} AS page_id FROM {narrow} WHERE {conditions}"
-    " ORDER BY {key} {direction}, {id} {direction} LIMIT %(page_depth)s)"
+    " ORDER BY {key} {direction}, {id} {direction} LIMIT {depth})"
 )
 _PAGE = sql.SQL(
     "WITH {found}, page AS MATERIALIZED (SELECT * FROM ({sections}) AS sections"
-    " ORDER BY section, page_key {direction}, page_id {direction} LIMIT %(page_limit)s OFFSET %(page_offset)s)"
+    " ORDER BY section, page_key {direction}, page_id {direction} LIMIT {limit} OFFSET {offset})"
     " SELECT {row}, page.page_key::text, page.page_id::text FROM page JOIN {source} ON {id} = page.page_id"
     " ORDER BY page.section, page.page_key {direction}, page.page_id {direction}"
 )
 # The rows without a key are read only where those with one do not fill the page, or the other way round.
 _SECTIONS = (sql.SQL("first_rows"), sql.SQL("last_rows"))
-_UNLESS_FULL = (sql.SQL("(SELECT count(*) FROM first_rows) < %(page_depth)s"),)
+_UNLESS_FULL = (sql.SQL("(SELECT count(*) FROM first_rows) < {depth}"),)
 
 
 def _values(columns: Mapping[str, str]) -> sql.Composed:
@@ -205,7 +243,9 @@ def rendered(statement: sql.Composable) -> sql.SQL:
     return sql.SQL(statement.as_string(None))
 
 
-def _sections(listing: Listing, order: Order, cursor: Cursor | None, descending: bool) -> list[sql.Composable]:
+def _sections(
+    listing: Listing, order: Order, cursor: tuple[bool, bool] | None, descending: bool
+) -> list[sql.Composable]:
     """Conditions of the rows that have a key and of those that have none, as far as the page reaches them, in its order."""
     parts = {
         "key": sql.SQL(order.column),
@@ -224,7 +264,8 @@ def _sections(listing: Listing, order: Order, cursor: Cursor | None, descending:
     keyed, keyless = render("{key} IS NOT NULL"), render("{key} IS NULL")
     if cursor is None:
         return [keyed, keyless]
-    if cursor.key is not None:
-        return [beyond] if cursor.backwards else [beyond, keyless]
+    at_keyless, backwards = cursor
+    if not at_keyless:
+        return [beyond] if backwards else [beyond, keyless]
     beyond_none = render("{key} IS NULL AND {id} {than} %(page_id)s::{id_type}")
-    return [beyond_none, keyed] if cursor.backwards else [beyond_none]
+    return [beyond_none, keyed] if backwards else [beyond_none]

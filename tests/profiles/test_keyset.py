@@ -128,7 +128,7 @@ def test_deep_page_is_read_from_the_index() -> None:
     asked = pages.asked(viewer=None, cursor=Cursor("-created_at", *at[0]))
     statement, params = keyset.compose(pages.LISTING, asked, {"id": "p.id"}, as_json=False)
     with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, TIMING off) " + statement.as_string(None), params)
+        cursor.execute("EXPLAIN (ANALYZE, TIMING off) " + statement, params)
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Index Cond: ((created_at IS NOT NULL)" not in plan
     assert "ROW(created_at, id) <" in plan

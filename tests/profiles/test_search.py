@@ -199,7 +199,7 @@ def plan(text: str) -> str:
         pages.LISTING, pages.asked(viewer=None, text=text), {"id": "p.id"}, as_json=False
     )
     with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN " + statement.as_string(None), params)
+        cursor.execute("EXPLAIN " + statement, params)
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
