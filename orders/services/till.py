@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from django.db import IntegrityError, connection, transaction
@@ -16,9 +16,10 @@ from psycopg import sql
 from accounts.models import User
 from config.api.json import Made
 from config.api.problems import Problem, conflict, not_found
+from config.postgresql.prepared import fetch_one
 from orders.models import Order, OrderEvent
 from profiles.search import resolved
-from profiles.services.points import CHANGE
+from profiles.services.points import change_of
 
 from .counting import points_for
 from .sales import Sale, as_uuid
@@ -28,57 +29,47 @@ VIA = "till"
 _TRIES = 3  # an order number that is there already: one chance in a million million
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-# The customer by any id that a till may hold, and the cashier; whether each is the caller's to see.
-_PEOPLE = (
-    sql.SQL("""
-SELECT found.sort, found.user_id, %(all)s OR u.tenant_id IS NOT DISTINCT FROM %(tenant)s
-FROM (
-    SELECT 'customer' AS sort, user_id FROM profiles WHERE id = {customer}
-    UNION ALL
-    SELECT 'cashier', id FROM users WHERE id = %(cashier)s
-) AS found JOIN users AS u ON u.id = found.user_id
-""")
-    .format(customer=resolved("customer"))
-    .as_string(None)
-)
-
-# A sale, its first step and what it brings its person, in one statement: it is a transaction by itself. Where the store
-# has the receipt already, or sells it at this moment, it waits, fails, and leaves nothing. Where the person was merged
-# into another meanwhile, `counted` is empty, and nothing is written either.
+# A sale, its first step and what it brings its person, in one statement: it is a transaction by itself. `whom` is the
+# customer by any id that a till may hold, or nobody where it holds none; who is not there, or not the caller's to see, is
+# no row, and then nothing is written. Where the store has the receipt already, or sells it at this moment, it waits, fails,
+# and leaves nothing. Where the person was merged into another meanwhile, `counted` is empty, and nothing is written either.
 _SELL = """
-WITH counted AS ({counted}), sold AS (
+WITH whom AS MATERIALIZED (
+    SELECT q.user_id FROM profiles AS q JOIN users AS u ON u.id = q.user_id WHERE q.id = {customer} AND {visible}
+    UNION ALL SELECT NULL WHERE %(customer)s::uuid IS NULL
+), counted AS ({counted}), sold AS (
     INSERT INTO orders (
         id, order_number, user_id, store_id, items, subtotal, tax_amount, discount_amount, total_amount, payment_method,
         payment_status, special_instructions, order_source, order_status, receipt_number, cashier_id, payment_details,
         tenant_id, store_code, cashier_code, customer_code, counted_amount, counted_points, content_digest,
         created_at, updated_at
     ) SELECT
-        %(id)s, %(order_number)s, %(user)s, %(store)s, %(items)s, %(subtotal)s, %(tax)s, %(discounts)s, %(total)s,
-        %(payment_method)s, %(payment_status)s, %(notes)s, 'pos', %(status)s, %(receipt_number)s, %(cashier)s,
-        %(payment_details)s, %(tenant)s, %(store_code)s, %(cashier_code)s, %(customer_code)s, %(counted_amount)s,
-        %(counted_points)s, %(digest)s, %(created)s, %(created)s
+        %(id)s, %(order_number)s, (SELECT user_id FROM whom), %(store)s, %(items)s, %(subtotal)s, %(tax)s, %(discounts)s,
+        %(total)s, %(payment_method)s, %(payment_status)s, %(notes)s, 'pos', %(status)s, %(receipt_number)s,
+        (SELECT u.id FROM users AS u WHERE u.id = %(cashier)s AND {visible}), %(payment_details)s, %(tenant)s,
+        %(store_code)s, %(cashier_code)s, %(customer_code)s, %(counted_amount)s, %(counted_points)s, %(digest)s,
+        %(created)s, %(created)s
     FROM counted RETURNING id, items
 ), told AS (
     INSERT INTO order_events (order_id, status, notes, changed_by, via)
-    SELECT id, %(status)s, '', %(actor)s, %(via)s FROM sold
+    SELECT id, %(status)s, '', %(actor)s::uuid, %(via)s FROM sold
 )
-SELECT items::text FROM sold
+SELECT EXISTS (SELECT FROM whom), (SELECT items::text FROM sold)
 """
+_PARTS = {
+    "customer": resolved("customer"),
+    "visible": sql.SQL("(%(all)s OR u.tenant_id IS NOT DISTINCT FROM %(tenant)s)"),
+}
 # Written out once: to put them together takes as long as the rest of a sale's code.
-_SELL_TO_SOMEBODY = sql.SQL(_SELL).format(counted=CHANGE).as_string(None)
-_SELL_TO_NOBODY = sql.SQL(_SELL).format(counted=sql.SQL("SELECT 1")).as_string(None)
+_SELL_COUNTED = (
+    sql.SQL(_SELL).format(counted=change_of(sql.SQL("(SELECT user_id FROM whom)")), **_PARTS).as_string(None)
+)
+_SELL_UNCOUNTED = sql.SQL(_SELL).format(counted=sql.SQL("SELECT FROM whom"), **_PARTS).as_string(None)
 _FIRST = """
 SELECT content_digest, items::text, id, order_number, receipt_number, created_at::timestamptz
 FROM orders WHERE store_code = %(store_code)s AND receipt_number = %(receipt_number)s
     AND content_digest IS NOT NULL AND tenant_id IS NOT DISTINCT FROM %(tenant)s
 """
-
-
-class People(NamedTuple):
-    """Who of those that a till names is known: users' ids."""
-
-    customer: uuid.UUID | None = None
-    cashier: uuid.UUID | None = None
 
 
 def sell(sale: Sale, *, by: User, via: str = VIA) -> dict[str, Any]:
@@ -88,19 +79,18 @@ def sell(sale: Sale, *, by: User, via: str = VIA) -> dict[str, Any]:
     nobody, or another tenant's.
     """
     for _ in range(_TRIES):
-        people = find_people(sale, by=by)
-        values = _values(sale, people, by=by, via=via) | {
+        values = _values(sale, by=by, via=via) | {
             "status": "completed",
             "payment_status": "completed",
             "digest": sale.digest,
         }
-        if people.customer is not None:
+        if values["customer"] is not None:
             points = points_for(sale.total)
             values |= {"counted_amount": sale.total, "counted_points": points}
             values |= {"amount": sale.total, "points": points, "orders": 1, "at": values["created_at"], "floor": False}
             values |= {"order": str(values["id"]), "reason": f"sale {values['receipt_number']}"}
         try:
-            items = _insert(_SELL_TO_SOMEBODY if people.customer else _SELL_TO_NOBODY, values)
+            items = _insert(_SELL_COUNTED if values["customer"] else _SELL_UNCOUNTED, values)
         except IntegrityError as error:
             if not may_go_next_time(error):
                 raise
@@ -116,8 +106,8 @@ def sell(sale: Sale, *, by: User, via: str = VIA) -> dict[str, Any]:
 
 def park(sale: Sale, *, by: User, via: str = VIA) -> dict[str, Any]:
     """Hold a sale: it counts for nothing until the till takes it up and sells it."""
-    values = _values(sale, find_people(sale, by=by), by=by, via=via) | {"status": "parked", "payment_status": "pending"}
-    items = _insert(_SELL_TO_NOBODY, values)
+    values = _values(sale, by=by, via=via) | {"status": "parked", "payment_status": "pending"}
+    items = _insert(_SELL_UNCOUNTED, values)
     assert items is not None
     return answer(sale, items, values)
 
@@ -151,29 +141,6 @@ def tell(order: Order, *, notes: str, by: User, via: str) -> None:
     OrderEvent.objects.create(
         order=order, status=order.order_status or "", notes=notes, changed_at=timezone.now(), changed_by=by.pk, via=via
     )
-
-
-def find_people(sale: Sale, *, by: User) -> People:
-    """Whom the sale's ids name. A customer's uuid must be somebody of the caller's tenant: Problem 404.
-
-    A text such as 'anonymous' is nobody, and a cashier who is not known stays a text.
-    """
-    customer, cashier = as_uuid(sale.customer_id), as_uuid(sale.cashier_id)
-    if customer is None and cashier is None:
-        return People()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _PEOPLE, {"customer": customer, "cashier": cashier, "all": by.is_superuser, "tenant": by.tenant_id}
-        )
-        people = People(**{sort: user_id for sort, user_id, visible in cursor.fetchall() if visible})
-    if customer is not None and people.customer is None:
-        raise Problem(
-            "customer_not_found",
-            f"There is no customer {customer}. Leave customer_id out, or send 'anonymous', to sell to nobody in particular.",
-            status=404,
-            errors=[{"field": "customer_id", "code": "not_found", "detail": f"There is no customer {customer}."}],
-        )
-    return people
 
 
 def answer(sale: Sale, items: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,12 +178,25 @@ def may_go_next_time(error: IntegrityError) -> bool:
 
 
 def _insert(statement: str, values: Mapping[str, Any]) -> str | None:
-    """The lines as they were stored; None where nothing was written."""
+    """The lines as they were stored; None where nothing was written. Problem 404 for a customer who is nobody.
+
+    A customer's uuid must be somebody of the caller's tenant; a text such as 'anonymous' is nobody. A cashier who is not
+    known stays a text.
+    """
     # Alone it is a transaction; in a caller's, its failure must leave that one alive.
-    with transaction.atomic() if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
-    return str(row[0]) if row else None
+    with transaction.atomic() if connection.in_atomic_block else nullcontext():
+        row = fetch_one(statement, values)
+    assert row is not None
+    somebody, items = row
+    if not somebody:
+        customer = values["customer"]
+        raise Problem(
+            "customer_not_found",
+            f"There is no customer {customer}. Leave customer_id out, or send 'anonymous', to sell to nobody in particular.",
+            status=404,
+            errors=[{"field": "customer_id", "code": "not_found", "detail": f"There is no customer {customer}."}],
+        )
+    return None if items is None else str(items)
 
 
 def _first_answer(sale: Sale, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -237,7 +217,7 @@ def _first_answer(sale: Sale, values: Mapping[str, Any]) -> dict[str, Any] | Non
     return answer(sale, items, {**dict(zip(names, facts, strict=True)), "status": "completed"})
 
 
-def _values(sale: Sale, people: People, *, by: User, via: str) -> dict[str, Any]:
+def _values(sale: Sale, *, by: User, via: str) -> dict[str, Any]:
     """The columns of a new row that counts for nothing."""
     now = sale.timestamp or timezone.now().astimezone(datetime.UTC)
     # The day and eight letters: asks no counter that all tills would wait for.
@@ -246,7 +226,7 @@ def _values(sale: Sale, people: People, *, by: User, via: str) -> dict[str, Any]
         "id": uuid.uuid4(),
         "order_number": order_number,
         "receipt_number": sale.receipt_number or order_number,
-        "user": people.customer,
+        "customer": as_uuid(sale.customer_id),
         "store": as_uuid(sale.store_id),
         "items": sale.items,
         "subtotal": sale.subtotal,
@@ -255,9 +235,10 @@ def _values(sale: Sale, people: People, *, by: User, via: str) -> dict[str, Any]
         "total": sale.total,
         "payment_method": sale.payment_method,
         "notes": sale.notes,
-        "cashier": people.cashier,
+        "cashier": as_uuid(sale.cashier_id),
         "payment_details": orjson.dumps(sale.payment_details).decode(),
         "tenant": by.tenant_id,
+        "all": by.is_superuser,
         "store_code": sale.store_id,
         "cashier_code": sale.cashier_id,
         "customer_code": sale.customer_id,

@@ -23,8 +23,7 @@ SIGNED = sql.SQL(
         ) AS signature"""
 )
 
-CHANGE = sql.SQL(
-    """
+_CHANGE = """
 UPDATE profiles AS p SET
     loyalty_points = loyalty_points + %(points)s,
     total_spent = total_spent + %(amount)s,
@@ -32,12 +31,19 @@ UPDATE profiles AS p SET
     last_order_date = greatest(last_order_date, %(at)s),
     updated_at = clock_timestamp()
 FROM {signed}
-WHERE p.id = (SELECT coalesce(merged_into_id, id) FROM profiles WHERE user_id = %(user)s) AND signature.text IS NOT NULL
+WHERE p.id = (SELECT coalesce(merged_into_id, id) FROM profiles WHERE user_id = {user}) AND signature.text IS NOT NULL
     AND p.merged_into_id IS NULL
     AND (NOT %(floor)s OR %(points)s >= 0 OR loyalty_points + %(points)s >= 0)
 RETURNING p.id
 """
-).format(signed=SIGNED)
+
+
+def change_of(user: sql.Composable) -> sql.Composed:
+    """The statement that adds to the sums of the person of `user`, an expression that gives a user's id."""
+    return sql.SQL(_CHANGE).format(signed=SIGNED, user=user)
+
+
+CHANGE = change_of(sql.SQL("%(user)s"))
 
 # When the order that is taken back was the last one: the date of the newest that still counts, or a later one that the
 # person had and that was no order's which was taken back. A statement of its own after CHANGE, whose lock lets it see what
