@@ -133,6 +133,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.api.access.RolePermission"],
     "DEFAULT_PARSER_CLASSES": ["config.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["config.api.json.JSONRenderer", "config.api.json.ProblemRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.api.json.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "config.api.pagination.CursorPages",
     "DEFAULT_SCHEMA_CLASS": "config.api.openapi.Schema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],

@@ -24,18 +24,23 @@ class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer …` with either. Nobody where the header is missing; 401 where it is wrong. One query."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey | AccessToken] | None:
-        scheme, _, token = get_authorization_header(request).strip().partition(b" ")
-        if scheme.lower() != b"bearer":
-            return None
-        token = token.strip()
-        if not token or len(token.split()) != 1:
-            raise AuthenticationFailed("The Authorization header reads: Bearer, a blank, the token.", "bad_token")
-        if token.startswith(api_keys.PREFIX.encode()):
-            return _by_key(token)
-        return _by_token(token)
+        return bearer(get_authorization_header(request))
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+def bearer(authorization: bytes) -> tuple[User, ApiKey | AccessToken] | None:
+    """Whom the header names, and by what; None for another scheme. Errors: AuthenticationFailed."""
+    scheme, _, token = authorization.strip().partition(b" ")
+    if scheme.lower() != b"bearer":
+        return None
+    token = token.strip()
+    if not token or len(token.split()) != 1:
+        raise AuthenticationFailed("The Authorization header reads: Bearer, a blank, the token.", "bad_token")
+    if token.startswith(api_keys.PREFIX.encode()):
+        return _by_key(token)
+    return _by_token(token)
 
 
 def person_with(

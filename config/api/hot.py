@@ -1,10 +1,10 @@
-"""The calls that are asked most: answered before Django's machinery, which a plain GET of JSON has no use for."""
+"""The calls that are asked most: answered before Django's machinery, which plain JSON has no use for."""
 
 import io
 import logging
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -24,18 +24,29 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-_PATH = re.compile(rf"({PREFIX}(?:[a-z-]+/)+)([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})/?")
+_ID = re.compile(r"(.+/)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/?")
 # What of a request Django reads to refuse its host, to send it to https, or to choose headers.
 _FRAMING = ("HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme", "HTTP_X_FORWARDED_PROTO")
+_LONGEST_BODY = 100_000
 
 
 class HotGet:
-    """For an APIView whose address ends with a uuid: `hot(authorization, id)` answers a GET, or says None.
+    """For an APIView whose address ends with a uuid: `hot_get(authorization, id)` answers a GET, or says None.
 
     Whatever is not plain success (no login, no right, nobody there) is the ordinary way's: errors have one source.
     """
 
-    hot: Callable[[str, UUID], tuple[Made, Headers] | None]
+    hot_get: Callable[[str, UUID], tuple[Made, Headers] | None]
+
+
+class HotPost:
+    """For an APIView of one address: `hot_post(authorization, body)` answers a POST with 201, or says None.
+
+    The ordinary way then does it all again, also after an error: it may write only what is written once however often
+    it is asked.
+    """
+
+    hot_post: Callable[[str, bytes], tuple[Made, Headers] | None]
 
 
 class HotFirst:
@@ -46,43 +57,60 @@ class HotFirst:
         self.frame = lru_cache(maxsize=256)(_frame)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer = self._answer(environ)
-        if answer is None:
+        call = _call(environ)
+        frame = self.frame(*map(environ.get, _FRAMING)) if call else None
+        if call is None or frame is None:
             return self.django(environ, start_response)
-        content, headers = answer
-        start_response("200 OK", [*headers, ("Content-Length", str(len(content)))])
-        return [content]
-
-    def _answer(self, environ: Environ) -> tuple[bytes, Headers] | None:
-        if environ["REQUEST_METHOD"] != "GET" or "HTTP_AUTHORIZATION" not in environ or environ.get("QUERY_STRING"):
-            return None
-        accept = environ.get("HTTP_ACCEPT", "*/*")
-        path = _PATH.fullmatch(environ["PATH_INFO"])
-        if path is None or not ("*/*" in accept or "application/json" in accept):
-            return None
-        hot, frame = _hot(path[1]), self.frame(*map(environ.get, _FRAMING))
-        if hot is None or frame is None:
-            return None
+        status, ask = call
         # As around every request: a connection that is too old, or broken, is closed.
         request_started.send(sender=self.__class__, environ=environ)
         try:
-            found = hot(environ["HTTP_AUTHORIZATION"], UUID(path[2]))
+            found = ask()
         except Exception:
-            logger.exception("%s takes the ordinary way", environ["PATH_INFO"])
-            return None
+            logger.warning("%s takes the ordinary way", environ["PATH_INFO"], exc_info=True)
+            found = None
         finally:
             request_finished.send(sender=self.__class__)
-        return (found[0], [*frame, *found[1]]) if found else None
+        if found is None:
+            return self.django(environ, start_response)
+        content, headers = found
+        start_response(status, [*frame, *headers, ("Content-Length", str(len(content)))])
+        return [content]
+
+
+def _call(environ: Environ) -> tuple[str, Callable[[], tuple[Made, Headers] | None]] | None:
+    """What would answer the request, and with which status; None where that is no hot call."""
+    method, path, authorization = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION")
+    accept = environ.get("HTTP_ACCEPT", "*/*")
+    if authorization is None or environ.get("QUERY_STRING") or not ("*/*" in accept or "application/json" in accept):
+        return None
+    if method == "GET" and (named := _ID.fullmatch(path)):
+        view = _view(f"{named[1]}{_NOBODY}/")
+        return ("200 OK", partial(view.hot_get, authorization, UUID(named[2]))) if isinstance(view, HotGet) else None
+    # Whoever sends a key has it kept with the answer, which is not for here.
+    sort = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
+    if method == "POST" and sort == "application/json" and "HTTP_IDEMPOTENCY_KEY" not in environ:
+        view = _view(path if path.endswith("/") else f"{path}/")
+        size = environ.get("CONTENT_LENGTH") or ""
+        if not isinstance(view, HotPost) or not size.isdecimal() or int(size) > _LONGEST_BODY:
+            return None
+        body = environ["wsgi.input"].read(int(size))
+        environ["wsgi.input"] = io.BytesIO(body)
+        return "201 Created", partial(view.hot_post, authorization, body)
+    return None
+
+
+_NOBODY = UUID(int=0)
 
 
 @lru_cache(maxsize=256)
-def _hot(prefix: str) -> Callable[[str, UUID], tuple[Made, Headers] | None] | None:
-    """What answers the paths that go on with an id; None where that is no hot call."""
+def _view(address: str) -> HotGet | HotPost | None:
+    """The view at an address, if it has hot calls."""
     try:
-        view = getattr(resolve(f"{prefix}{UUID(int=0)}/").func, "view_class", None)
+        view = getattr(resolve(address).func, "view_class", None)
     except Resolver404:
         return None
-    return view().hot if view is not None and issubclass(view, HotGet) else None
+    return view() if view is not None and issubclass(view, HotGet | HotPost) else None
 
 
 def _frame(*framing: str | None) -> Headers | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from rest_framework import parsers, renderers
+from rest_framework import negotiation, parsers, renderers
 from rest_framework.exceptions import APIException, ParseError
+from rest_framework.request import Request
 
 PROBLEM = "application/problem+json"
 
@@ -35,9 +36,12 @@ class JSONRenderer(renderers.BaseRenderer):
     ) -> bytes:
         if isinstance(data, bytes):
             return bytes(data)
-        if data is None:
-            return b""
-        return orjson.dumps(data, default=_default, option=orjson.OPT_NON_STR_KEYS)
+        return b"" if data is None else written(data)
+
+
+def written(data: Any) -> Made:
+    """A value as JSON."""
+    return Made(orjson.dumps(data, default=_default, option=orjson.OPT_NON_STR_KEYS))
 
 
 class ProblemRenderer(JSONRenderer):
@@ -52,8 +56,17 @@ class TooLarge(APIException):
     default_code = "too_large"
 
 
+class Negotiation(negotiation.DefaultContentNegotiation):
+    """Who takes anything gets JSON, which most do and need no parsing of the header for."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        if request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
+            return renderers[0], renderers[0].media_type
+        return super().select_renderer(request, renderers, format_suffix)
+
+
 class JSONParser(parsers.BaseParser):
-    """Refuses what cannot be stored, NUL characters and halves of surrogate pairs, and what is too long to be read."""
+    """Refuses what is too long to be read, and what cannot be stored."""
 
     media_type = "application/json"
 
@@ -62,15 +75,18 @@ class JSONParser(parsers.BaseParser):
         raw = stream.read(most + 1)
         if len(raw) > most:
             raise TooLarge(f"The body is longer than {most:,} bytes, which is more than any call needs. Send less.")
-        try:
-            found = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            raise ParseError(f"The body is not JSON: {error}.") from error
-        if b"\\u0000" in raw and "\0" in _all_text(found):
-            raise ParseError(
-                "A text in the body holds a NUL character (\\u0000), which cannot be stored. Leave it out."
-            )
-        return found
+        return read(raw)
+
+
+def read(raw: bytes) -> Any:
+    """The value that JSON is. Refuses what cannot be stored: NUL characters and halves of surrogate pairs."""
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from error
+    if b"\\u0000" in raw and "\0" in _all_text(found):
+        raise ParseError("A text in the body holds a NUL character (\\u0000), which cannot be stored. Leave it out.")
+    return found
 
 
 def _all_text(value: Any) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 from django.http import HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 
 from . import problems
 
@@ -46,7 +47,7 @@ class ApiMiddleware:
     def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
             request.get_host()  # refuses a host that is not ours
-            request.resolver_match = match = resolve(request.path_info)
+            request.resolver_match = match = _leads_to(request.path_info)
             response: HttpResponse = match.func(request, *match.args, **match.kwargs)
             if isinstance(response, SimpleTemplateResponse):
                 response.render()
@@ -64,6 +65,20 @@ class ApiMiddleware:
         text = TEXTS.get(status, response.reason_phrase).format(path=request.path, method=request.method, allow=allow)
         kept = {name: response.headers[name] for name in ("Allow", "WWW-Authenticate") if name in response.headers}
         return problems.response(request, status, text, headers=kept)
+
+
+_fixed: dict[tuple[str, str], ResolverMatch] = {}
+
+
+def _leads_to(path: str) -> ResolverMatch:
+    """What answers at a path; an address that is the same for everybody is looked for once."""
+    key = settings.ROOT_URLCONF, path
+    found = _fixed.get(key)
+    if found is None:
+        found = resolve(path)
+        if not found.kwargs:
+            _fixed[key] = found
+    return found
 
 
 def finish(response: HttpResponse) -> HttpResponse:

@@ -33,7 +33,7 @@ def digest_of(*parts: Any) -> str:
 
 def key_of(request: Request) -> str | None:
     """The request's key; None without the header. Errors: Problem 400 where it cannot be one."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable():

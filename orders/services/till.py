@@ -25,8 +25,8 @@ from .counting import points_for
 from .sales import Sale, as_uuid
 
 VIA = "till"
-# Letters and digits that cannot be taken for each other.
 _TRIES = 3  # an order number that is there already: one chance in a million million
+# Letters and digits that cannot be taken for each other.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 # A sale, its first step and what it brings its person, in one statement: it is a transaction by itself. `whom` is the

@@ -76,7 +76,7 @@ class ProfileView(HotGet, APIView):
     }
     problems = {"PATCH": (412, 428)}
 
-    def hot(self, authorization: str, wanted: UUID) -> tuple[Made, Headers] | None:
+    def hot_get(self, authorization: str, wanted: UUID) -> tuple[Made, Headers] | None:
         found = person_with(authorization, lambda viewer: selectors.json_statement(wanted, viewer, selectors.PROFILE))
         if found is None or not allows(self.access["GET"], found[0]):
             return None

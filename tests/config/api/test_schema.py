@@ -6,7 +6,6 @@ Bounded here: four examples of each sort, a super_admin and one other role per c
 
 import os
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import pytest
 import schemathesis
 from django.core.cache import cache
 from django.core.management import call_command
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, transaction
+from django.db import transaction
 from django.test import override_settings
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +29,7 @@ from accounts.roles import Role
 from config.wsgi import application
 from orders.api.till_serializers import SALE
 from orders.services import sales, till
+from tests.api import one_connection
 from tests.factories import OrderFactory, UserFactory, person
 
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "4"))
@@ -93,18 +92,6 @@ def test_every_call_has_a_name_of_its_own_and_tells_its_problems() -> None:
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
     assert len(names) == len(set(names)) > 60
-
-
-@contextmanager
-def one_connection() -> Iterator[None]:
-    """The server would drop a connection that is in a transaction when a request begins."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    try:
-        yield
-    finally:
-        for signal in (request_started, request_finished):
-            signal.connect(close_old_connections)
 
 
 @pytest.fixture(scope="module")
