@@ -62,7 +62,7 @@ async def list_profiles(limit: int = Query(50, ge=1, le=200), offset: int = 0) -
 async def search(q: str) -> list[dict[str, Any]]:
     rows = await State.pool.fetch(
         f"SELECT {COLUMNS} {FROM} WHERE p.first_name ILIKE $1 OR p.last_name ILIKE $1 OR u.email ILIKE $1"
-        " OR p.phone ILIKE $1 ORDER BY p.created_at DESC LIMIT 10",
+        " OR p.phone ILIKE $1 ORDER BY p.created_at DESC, p.id DESC LIMIT 10",
         f"%{q}%",
     )
     return [dict(row) for row in rows]
