@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
-from django.core.signals import request_finished, request_started
+from django.core.signals import request_finished
 from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, resolve
@@ -62,15 +62,13 @@ class HotFirst:
         if call is None or frame is None:
             return self.django(environ, start_response)
         status, ask = call
-        # As around every request: a connection that is too old, or broken, is closed.
-        request_started.send(sender=self.__class__, environ=environ)
         try:
             found = ask()
         except Exception:
             logger.warning("%s takes the ordinary way", environ["PATH_INFO"], exc_info=True)
             found = None
-        finally:
-            request_finished.send(sender=self.__class__)
+        # As after every request: a connection that is too old, or broken, is closed.
+        request_finished.send(sender=self.__class__)
         if found is None:
             return self.django(environ, start_response)
         content, headers = found
