@@ -85,6 +85,7 @@ def fill(count: int) -> None:
             cursor.execute(UP_TO_TODAY)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM FULL orders")
+        cursor.execute("VACUUM ANALYZE")  # or PostgreSQL does it while the take-over wants its locks
     call_command("migrate", verbosity=0)
     call_command("roll_up_sales", verbosity=0, stdout=io.StringIO())
     with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from config.api.problems import Problem
+from config.postgresql.prepared import THRESHOLD
 from profiles import keyset, pages
 from profiles.keyset import Cursor, Page
 from tests.databases import rows, run
@@ -136,3 +137,14 @@ def test_deep_page_is_read_from_the_index() -> None:
     assert "Rows Removed by Filter" not in plan
     # The rows without a date wait behind: a full page does not look at them.
     assert "(never executed)" in plan
+
+
+def test_only_pages_that_all_values_suit_are_planned_once(people: None) -> None:
+    """What is searched for decides the plan: one word is rare, another in every row."""
+    start = page(None, "-created_at").next
+    for _ in range(2 * THRESHOLD):
+        page(start, "-created_at")
+        page(None, "-created_at", text="p1")
+    planned = rows("SELECT statement FROM pg_prepared_statements WHERE statement LIKE 'WITH first_rows%'")
+    assert len(planned) == 1
+    assert "search_text" not in planned[0][0]

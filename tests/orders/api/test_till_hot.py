@@ -56,6 +56,15 @@ def test_both_ways_sell_alike(path: str, staff: User, ann: Profile) -> None:
     assert list(entries) == [(first.pk, 11, 11, staff.pk), (second.pk, 11, 22, staff.pk)]
 
 
+def test_two_statements_know_the_caller_and_sell(staff: User, ann: Profile, django_assert_num_queries: Any) -> None:
+    client = hot_client(staff)
+    for number in (1, 50):
+        body = sale(*[line()] * number, customer_id=str(ann.pk), receipt_number=f"R-{number}")
+        with django_assert_num_queries(4):  # with the savepoint's, within the test's transaction
+            client.post(PATH, body)
+    assert client.hot
+
+
 def test_key_of_a_till_sells_too(staff: User) -> None:
     client = HotClient()
     _, key = api_keys.issue_key(staff, "till", by=staff)
