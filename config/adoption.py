@@ -1,21 +1,17 @@
 """CreateModel for tables that a legacy database may have already: those are adopted, never recreated."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import OperationalError, migrations, models, transaction
+from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
-from psycopg import errors, sql
+from psycopg import sql
 
 LEDGER = sql.Identifier("adopted_tables")
-# Seconds between the tries for a lock; a queue of waiting queries drains meanwhile.
-PAUSES = (0.2, 0.5, 1, 2, 4, 8)
 
 
 class AdoptionError(CommandError):
@@ -41,7 +37,7 @@ class AdoptModel(migrations.CreateModel):
     legacy database. `adopted_tables` records what was done. Backwards drops a created table; an adopted one
     is given back without the added columns and as strict as it was, never dropped.
 
-    Locks: ACCESS EXCLUSIVE on the one table, for an instant, each try under UNIFICATION_LOCK_TIMEOUT_MS.
+    Locks: ACCESS EXCLUSIVE on the one table, for an instant.
     """
 
     def database_forwards(
@@ -138,36 +134,11 @@ def _give_back(schema_editor: BaseDatabaseSchemaEditor, table: str, entry: _Entr
 
 
 def _alter(schema_editor: BaseDatabaseSchemaEditor, table: str, changes: list[sql.Composable]) -> None:
-    """All changes in one ALTER TABLE. When the lock does not come, a few more tries, ever further apart."""
+    """All changes in one ALTER TABLE."""
     if not changes:
         return
-    connection = schema_editor.connection
     statement = sql.SQL("ALTER TABLE {} {}").format(_name(table), sql.SQL(", ").join(changes))
-    text = _render(schema_editor, statement)
-    if schema_editor.collect_sql:
-        schema_editor.execute(text, None)
-        return
-    timeout = f"{settings.UNIFICATION_LOCK_TIMEOUT_MS}ms"
-    for pause in (*PAUSES, None):
-        try:
-            # A savepoint per try: after a refused lock the transaction is usable and holds none.
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                cursor.execute("SELECT current_setting('lock_timeout')")
-                before = cursor.fetchone()[0]
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [timeout])
-                schema_editor.execute(text, None)
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-                return
-        except OperationalError as error:
-            if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
-                raise
-            if pause is None:
-                raise AdoptionError(
-                    f"Table {table!r} stays in use: no lock within {timeout} in {len(PAUSES) + 1} tries. "
-                    "Nothing was changed. Find the long transaction in pg_stat_activity, wait for it or end "
-                    "it, and run the command again; or raise UNIFICATION_LOCK_TIMEOUT_MS."
-                ) from error
-            time.sleep(pause)
+    schema_editor.execute(_render(schema_editor, statement), None)
 
 
 def _columns(cursor: CursorWrapper, table: str) -> dict[str, bool] | None:

@@ -23,10 +23,12 @@ if not SECRET_KEY:
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
-# How the unification treats the server: memory for its sorts and hash joins, and rows per committed range.
+# How the unification treats the server: memory for its sorts and hash joins, rows per committed range, how long a
+# statement may wait for a lock, and for how long a migration that did not get one tries again.
 UNIFICATION_WORK_MEM: str = env.str("UNIFICATION_WORK_MEM", default="256MB")
 UNIFICATION_RANGE_ROWS: int = env.int("UNIFICATION_RANGE_ROWS", default=500_000)
-UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=500)
+UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=100)
+UNIFICATION_LOCK_PATIENCE_S: int = env.int("UNIFICATION_LOCK_PATIENCE_S", default=300)
 
 # Where the embedded PostgreSQL keeps its data when DATABASE_URL is unset.
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))

@@ -29,7 +29,7 @@ Plan = list[tuple[Any, bool]]
 
 def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> None:
     """Before `migrate` writes anything: no other one runs, a take-over fits, and a way back finds every row and room."""
-    from .unification import phases, preflight, rollback
+    from .unification import phases, preflight, rollback, runs
     from .unification.sources import find_sources
 
     phases.listen(verbosity > 0)
@@ -40,6 +40,8 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
         rollback.refuse_when_rows_are_gone(connections[using])
     if _holds(plan, "0006_profiles", backwards=True) and (sources := find_sources(connections[using])):
         rollback.rehearse(connections[using], sources)
+    if plan:
+        runs.begin(connections[using], plan)
 
 
 def _holds(plan: Plan, name: str, *, backwards: bool) -> bool:
@@ -87,9 +89,10 @@ def _held(connection: BaseDatabaseWrapper) -> bool:
 
 
 def after_migrate(using: str, **kwargs: Any) -> None:
-    """Let the next `migrate` go on. Progress is for the operator of `migrate` alone."""
-    from .unification import phases
+    """Tell what it cost the others, and let the next `migrate` go on. Progress is for the operator of `migrate` alone."""
+    from .unification import phases, runs
 
+    runs.end(connections[using])
     phases.listen(False)
     if _held(connections[using]):
         with connections[using].cursor() as cursor:

@@ -137,6 +137,24 @@ class Range(models.Model):
         return f"{self.phase} from page {self.first_page}"
 
 
+class MigrationRun(models.Model):
+    """One `migrate`, and the longest wait for a lock that it caused another session; NULL where none was seen."""
+
+    id = models.BigAutoField(primary_key=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    succeeded = models.BooleanField()
+    longest_wait_ms = models.FloatField(null=True)
+    detail = models.JSONField(default=dict, help_text="How it was measured, who waited for what, and during what.")
+
+    class Meta:
+        db_table = "unification_runs"
+        get_latest_by = "started_at"
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} {'done' if self.succeeded else 'stopped'}"
+
+
 class VerificationRun(models.Model):
     """What verify_unification found, kept as evidence."""
 

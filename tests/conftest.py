@@ -1,12 +1,16 @@
 """Fixtures that every test may use. Each database is a real PostgreSQL one."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
+import psycopg
 import pytest
 from django.core.cache import cache
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.databases import temporary_database
+from tests.databases import another_session, temporary_database
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +24,18 @@ def empty_database(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """An empty database under Django's default connection; gives its name."""
     with django_db_blocker.unblock(), temporary_database() as name:
         yield name
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[[str], "psycopg.Connection[Any]"]]:
+    """Runs a statement in a session and a thread of its own; gives the session. The test's end waits for it."""
+    with ExitStack() as stack:
+
+        def start(statement: str) -> "psycopg.Connection[Any]":
+            session = stack.enter_context(another_session(autocommit=True))
+            thread = threading.Thread(target=session.execute, args=[statement])
+            thread.start()
+            stack.callback(thread.join)
+            return session
+
+        yield start

@@ -1,7 +1,8 @@
 """Real databases for tests: made on the configured server, used through Django's default connection, dropped."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +34,29 @@ def temporary_database(template: str | None = None) -> Iterator[str]:
         connection.settings_dict["NAME"] = before
         with _maintenance() as server:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+DEADLINE = 60.0
+
+
+def another_session(**options: Any) -> "psycopg.Connection[Any]":
+    """A connection of its own to the database under Django's; to be closed by the caller."""
+    params = connection.get_connection_params()
+    keep = {key: params[key] for key in ("host", "port", "user", "password", "dbname") if params.get(key)}
+    return psycopg.connect(**keep, **options)
+
+
+def eventually(condition: Callable[[], Any], what: str = "the condition") -> None:
+    """Ask again and again until the answer is a true value."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"not within {DEADLINE:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def until(statement: str, *params: Any) -> None:
+    """Ask on Django's connection until the statement gives a true value."""
+    eventually(lambda: rows(statement, *params)[0][0], statement)
 
 
 def rows(statement: str | sql.Composable, *params: Any) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with the embedded server and with dates that Python cannot hold."""
+"""Django's PostgreSQL backend, with the embedded server, dates that Python cannot hold, and a budget for locks."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from django.db.backends.postgresql import base, operations
 
 from config.postgresql import prepared
 from config.postgresql.odd_dates import adapters_template
+from config.postgresql.schema import DatabaseSchemaEditor
 
 if TYPE_CHECKING:
     from config.embedded import EmbeddedPostgres
@@ -26,6 +27,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """PostgreSQL: DATABASE_URL's or, with EMBEDDED in the settings, our own, started when first needed."""
 
     ops_class = DatabaseOperations
+    SchemaEditorClass = DatabaseSchemaEditor
 
     def __init__(self, settings_dict: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         super().__init__(settings_dict, *args, **kwargs)

@@ -82,6 +82,21 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='MigrationRun',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('started_at', models.DateTimeField()),
+                ('finished_at', models.DateTimeField()),
+                ('succeeded', models.BooleanField()),
+                ('longest_wait_ms', models.FloatField(null=True)),
+                ('detail', models.JSONField(default=dict, help_text='How it was measured, who waited for what, and during what.')),
+            ],
+            options={
+                'db_table': 'unification_runs',
+                'get_latest_by': 'started_at',
+            },
+        ),
+        migrations.CreateModel(
             name='VerificationRun',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),

@@ -143,6 +143,7 @@ CREATED = (
     "legacy_attachments",
     "unification_phases",
     "unification_ranges",
+    "unification_runs",
     "unification_verifications",
     *(f"backup_{table}" for table in LEGACY_TABLES),
     *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events"),

@@ -1,16 +1,11 @@
 """AdoptModel on tables of its own, without the migration graph."""
 
-import time
-from collections.abc import Iterator
-
-import psycopg
 import pytest
 from django.db import connection, migrations, models
 from django.db.migrations.state import ProjectState
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from config import adoption
 from config.adoption import AdoptionError, AdoptModel
 from tests.accounts.legacy import rows, shape, storage
 
@@ -90,15 +85,6 @@ def test_adopted_table_is_given_back_and_its_other_rows_stay_recorded() -> None:
     assert rows("SELECT table_name FROM adopted_tables") == [("other",)]
 
 
-def test_rest_of_the_transaction_has_the_lock_timeout_of_before() -> None:
-    sql(LEGACY)
-    before, after = states(BOTTLE)
-    with connection.schema_editor() as editor:
-        sql("SET LOCAL lock_timeout = '7s'")
-        BOTTLE.database_forwards("cellar", editor, before, after)
-        assert rows("SHOW lock_timeout") == [("7s",)]
-
-
 def test_table_that_lacks_nothing_is_not_touched() -> None:
     forwards()
     sql("DROP TABLE adopted_tables")
@@ -171,58 +157,6 @@ def test_way_back_accepts_what_is_gone_already() -> None:
     sql("DROP TABLE bottles")
     backwards()
     assert rows("SELECT to_regclass('adopted_tables')") == [(None,)]
-
-
-@pytest.fixture
-def busy_table(empty_database: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
-    """Another session's open transaction that has read the table."""
-    sql(LEGACY)
-    params = connection.get_connection_params()
-    keep = {key: params[key] for key in ("dbname", "host", "port", "user", "password") if params.get(key)}
-    with psycopg.connect(**keep) as other:
-        other.execute("SELECT count(*) FROM bottles")
-        yield other
-
-
-def test_lock_that_never_comes_is_given_up_with_the_way_out(
-    busy_table: "psycopg.Connection[tuple[object, ...]]",
-    monkeypatch: pytest.MonkeyPatch,
-    settings: pytest.FixtureRequest,
-) -> None:
-    settings.UNIFICATION_LOCK_TIMEOUT_MS = 20  # type: ignore[attr-defined]
-    monkeypatch.setattr(adoption, "PAUSES", (0.01, 0.01))
-    before = shape("bottles")
-    with pytest.raises(AdoptionError) as refusal:
-        forwards()
-    assert str(refusal.value) == (
-        "Table 'bottles' stays in use: no lock within 20ms in 3 tries. Nothing was changed. "
-        "Find the long transaction in pg_stat_activity, wait for it or end it, and run the command again; "
-        "or raise UNIFICATION_LOCK_TIMEOUT_MS."
-    )
-    assert shape("bottles") == before
-    assert rows("SELECT to_regclass('adopted_tables')") == [(None,)]
-
-
-def test_lock_that_comes_later_is_waited_for(
-    busy_table: "psycopg.Connection[tuple[object, ...]]",
-    monkeypatch: pytest.MonkeyPatch,
-    settings: pytest.FixtureRequest,
-) -> None:
-    settings.UNIFICATION_LOCK_TIMEOUT_MS = 20  # type: ignore[attr-defined]
-    waited: list[float] = []
-
-    def wait(seconds: float) -> None:
-        waited.append(seconds)
-        # Between two tries nothing is locked: others read and write.
-        busy_table.execute("UPDATE bottles SET extra = 'y'")
-        if len(waited) == 3:
-            busy_table.commit()
-
-    monkeypatch.setattr(time, "sleep", wait)
-    forwards()
-    assert waited == list(adoption.PAUSES[:3])
-    assert rows("SELECT extra FROM bottles") == [("y",)]
-    assert len(shape("bottles")["columns"]) == 7
 
 
 def test_sqlmigrate_writes_nothing() -> None:

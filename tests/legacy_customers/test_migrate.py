@@ -5,13 +5,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -23,7 +21,7 @@ from legacy_customers.sample.stories import Story, load_story
 from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases
 from legacy_customers.unification.sources import columns_of
 from legacy_customers.unification.verify import verify
-from tests.databases import rows
+from tests.databases import DEADLINE, another_session, rows, until
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
@@ -33,9 +31,6 @@ MIGRATIONS = (
     *("legacy_customers.0004_old_trigger", "legacy_customers.0005_identity", "legacy_customers.0006_profiles"),
     *("legacy_customers.0007_conflicts", "legacy_customers.0008_orders", "legacy_customers.0009_customers_view"),
 )
-
-
-DEADLINE = 60.0
 
 
 class Interrupted(Exception):
@@ -362,20 +357,10 @@ def start(database: str, *arguments: str, range_rows: int = 7) -> "subprocess.Po
     )
 
 
-def until(statement: str, *params: Any) -> None:
-    """Poll until the statement gives a true value."""
-    end = time.monotonic() + DEADLINE
-    while not rows(statement, *params)[0][0]:
-        assert time.monotonic() < end, f"not within {DEADLINE:.0f} s: {statement}"
-        time.sleep(0.02)
-
-
 @contextmanager
 def holding(lock: int) -> Iterator[None]:
     """A session that has the advisory lock."""
-    params = connection.get_connection_params()
-    keep = {key: params[key] for key in ("host", "port", "user", "password", "dbname") if params.get(key)}
-    with psycopg.connect(autocommit=True, **keep) as holder:
+    with another_session(autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [lock])
         yield
 
