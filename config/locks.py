@@ -22,7 +22,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
-from psycopg import errors
+from psycopg import errors, sql
 
 from config import lock_watch
 from config.deferred import run_deferred
@@ -153,6 +153,16 @@ def patiently(connection: BaseDatabaseWrapper, work: Callable[[], Result], *, at
     finally:
         if running is None and (session := watch.stop()) is not None:
             session.close()
+
+
+def execute(connection: BaseDatabaseWrapper, statement: str | sql.Composable) -> None:
+    """One statement, or several in one text, patiently. Errors: StillInUse."""
+
+    def run() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    patiently(connection, run)
 
 
 def _try(connection: BaseDatabaseWrapper, work: Callable[[], Result], atomic: bool) -> Result:

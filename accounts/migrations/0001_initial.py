@@ -1,8 +1,8 @@
 """Creates `users`, or adopts the legacy table.
 
-Stage: expand. Locks: an adopted table ACCESS EXCLUSIVE for an instant, under a short lock_timeout with retries;
-no row is rewritten. Resumes: one transaction, a failed run leaves nothing.
-Reverses: an adopted table is given back as it was, a created one is dropped.
+Expand. Locks: ACCESS EXCLUSIVE on an adopted users for an instant; no row is rewritten. Resumes: one transaction, a failed
+run leaves nothing. Reverses: an adopted table is given back as it was (it is read once, to be NOT NULL again), a created one
+is dropped.
 """
 
 import accounts.fields

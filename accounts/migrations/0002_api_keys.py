@@ -1,6 +1,7 @@
 """api_keys: what tills and servers log in with.
 
-Locks: SHARE ROW EXCLUSIVE on users for an instant, for the foreign key. Resumes: one transaction. Reverses: drops it.
+After the take-over. Locks: SHARE ROW EXCLUSIVE on users for an instant, for the foreign key; backwards ACCESS EXCLUSIVE.
+Resumes: one transaction. Reverses: drops it.
 """
 
 import django.db.models.deletion

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("legacy_customers", "0001_initial"),
         ("accounts", "0001_initial"),
-        ("profiles", "0002_history"),
+        ("profiles", "0003_search"),
         ("orders", "0001_initial"),
     ]
 

@@ -1,6 +1,6 @@
 """Whose row is whose; guests without an account get a login that nobody knows the password of.
 
-Expand. Locks: ROW EXCLUSIVE on users. Resumes: one transaction; where it was committed, it is not done again. Reverses:
+Expand. Locks: ACCESS SHARE on the legacy tables, ROW EXCLUSIVE on users. Resumes: one transaction; where it was committed, it is not done again. Reverses:
 removes the accounts made for guests that were never used; a used one stays, and its customers row is linked to it.
 """
 

@@ -1,7 +1,10 @@
 """Orders get their customer's user.
 
-Expand. Locks: row locks, range by range; SHARE ROW EXCLUSIVE for an instant for the helper trigger. Resumes: range by range.
-Reverses: orders get back the user_id that they had; orders made since stay.
+Expand. Locks: row locks, range by range; on orders for an instant SHARE ROW EXCLUSIVE for the helper trigger and ACCESS
+EXCLUSIVE where it goes, SHARE UPDATE EXCLUSIVE (no writer's) while indexes are built CONCURRENTLY. Where the foreign key is
+missing: ACCESS EXCLUSIVE on orders and SHARE ROW EXCLUSIVE on users for an instant, ROW SHARE on users while it is checked.
+Resumes: range by range; an index that an interrupted build left behind is dropped first. Reverses: orders get back the
+user_id that they had, under ACCESS EXCLUSIVE on orders; orders made since stay.
 """
 
 from django.db import migrations

@@ -1,6 +1,6 @@
 """customers_view, readable and writable.
 
-Expand. Locks: none on legacy tables. Resumes: one transaction. Reverses: drops it.
+Expand. Locks: ACCESS SHARE on users for an instant. Resumes: one transaction. Reverses: drops it.
 """
 
 from django.db import migrations

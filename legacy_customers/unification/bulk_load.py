@@ -3,9 +3,12 @@
 What was set aside is noted, in the transaction that drops it, so that any later run can put it back.
 """
 
-from django.db import transaction
+from functools import partial
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
+
+from config import locks
 
 from . import phases
 
@@ -26,7 +29,11 @@ ORDER BY 5 DESC, 1, 3
 
 def set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
     """Drop and note the indexes and keys of `table`; what an earlier, broken run noted stays noted."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    locks.patiently(connection, partial(_set_aside, connection, phase, table))
+
+
+def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
+    with connection.cursor() as cursor:
         cursor.execute(FIND, {"table": table})
         found = [list(row) for row in cursor.fetchall()]
         noted = phases.detail_of(connection, phase).get("set_aside", {})
@@ -45,30 +52,30 @@ def set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
 def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
     """Build what was noted and is not there: keys and indexes first, foreign keys unchecked, then checked."""
     noted = phases.detail_of(connection, phase).get("set_aside", {}).get(table, [])
-    foreign = [row for row in noted if row[4]]
     for kind, owner, name, definition, is_foreign in sorted(noted, key=lambda row: row[4]):
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            cursor.execute(FIND, {"table": table})
-            if (owner, name) in {(row[1], row[2]) for row in cursor.fetchall()}:
-                continue
-            if kind == "index":
-                cursor.execute(definition)
-            else:
-                unchecked = " NOT VALID" if is_foreign else ""
-                cursor.execute(
-                    sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                        _relation(owner),
-                        sql.Identifier(name),
-                        sql.SQL(definition + unchecked),  # as PostgreSQL wrote it
-                    )
-                )
-    for _, owner, name, _, _ in foreign:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            cursor.execute(
-                sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
+        if kind == "index":
+            statement: sql.Composable = sql.SQL(definition)
+        else:
+            statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+                _relation(owner),
+                sql.Identifier(name),
+                sql.SQL(definition + (" NOT VALID" if is_foreign else "")),  # as PostgreSQL wrote it
             )
+        locks.patiently(connection, partial(_build, connection, table, (owner, name), statement))
+    for _, owner, name, _, _ in (row for row in noted if row[4]):
+        validate = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
+        locks.patiently(connection, partial(_build, connection, table, None, validate))
+
+
+def _build(
+    connection: BaseDatabaseWrapper, table: str, thing: tuple[str, str] | None, statement: sql.Composable
+) -> None:
+    """Run `statement`, unless the `thing` (its owner and name) that it makes is there."""
+    with connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(FIND, {"table": table})
+        if thing not in {(row[1], row[2]) for row in cursor.fetchall()}:
+            cursor.execute(statement)
 
 
 def _relation(name: str) -> sql.Composable:

@@ -5,6 +5,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from config import locks
+
 from . import fingerprint, phases
 from .sources import Sources
 
@@ -118,8 +120,8 @@ SELECT EXISTS (
 def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Give every order its user, in ranges; finished when no order with a customer is left without one."""
     with phases.phase(connection, PHASE) as detail:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(KEEP_DATE)
+        locks.execute(connection, KEEP_DATE)
+        with connection.cursor() as cursor:
             cursor.execute(MAY_GO_WITHOUT)
             without_triggers = cursor.fetchone()[0]
 
@@ -157,12 +159,9 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             detail["disagreeing"] = cursor.rowcount
             cursor.execute("DROP TABLE repointing, disagreeing")
         if not guarded:
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                cursor.execute(ADD_FOREIGN_KEY)
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                cursor.execute(VALIDATE)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(STOP_KEEPING)
+            locks.execute(connection, ADD_FOREIGN_KEY)
+            locks.execute(connection, VALIDATE)
+        locks.execute(connection, STOP_KEEPING)
 
 
 def make_work_table(cursor: CursorWrapper) -> None:

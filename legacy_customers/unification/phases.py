@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
+
+from config import locks
 
 
 def tell(line: str) -> None:
@@ -179,7 +182,7 @@ def run_ranges(
                 continue
             range_id, first, last = found
             tune(cursor)
-            rows = work(cursor, Stretch(first, last), turn)
+            rows = locks.patiently(connection, partial(work, cursor, Stretch(first, last), turn))
             cursor.execute(
                 "UPDATE unification_ranges SET rows = coalesce(rows, 0) + %s,"
                 " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = %s",

@@ -1,8 +1,7 @@
 """Creates `orders`, or adopts the legacy table, which gets the till's columns here, but no index or foreign key.
 
-Stage: expand. Locks: an adopted table ACCESS EXCLUSIVE for an instant, under a short lock_timeout with retries;
-no row is rewritten. Resumes: one transaction, a failed run leaves nothing.
-Reverses: an adopted table is given back as it was, a created one is dropped.
+Expand. Locks: ACCESS EXCLUSIVE on an adopted orders for an instant; no row is rewritten. Resumes: one transaction, a failed
+run leaves nothing. Reverses: an adopted table is given back as it was, a created one is dropped.
 """
 
 import config.fields

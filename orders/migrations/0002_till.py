@@ -1,6 +1,6 @@
 """The till's keys: orders by tenant and by store, and one sale per receipt of a store.
 
-After the take-over. Locks: none that holds up a writer; an index that an interrupted build left behind is dropped first.
+After the take-over. Locks: SHARE UPDATE EXCLUSIVE on orders, which holds up no writer; an index that an interrupted build left behind is dropped first.
 Resumes: run again. Reverses: drops them.
 """
 

@@ -1,6 +1,7 @@
 """profile_history, and the triggers that write it, whoever changes a profile or a login and by whatever way.
 
-Expand. Locks: SHARE ROW EXCLUSIVE on users and profiles for an instant. Resumes: one transaction. Reverses: drops both.
+Expand. Locks: SHARE ROW EXCLUSIVE on users and profiles for an instant; backwards ACCESS EXCLUSIVE. Resumes: one transaction.
+Reverses: drops both.
 """
 
 from django.db import migrations, models

@@ -1,10 +1,11 @@
-"""The trigram index of logins, where the server has pg_trgm: whoever is searched for by their login is found as fast.
+"""The indexes of logins, by trigrams where the server has pg_trgm, and of merged profiles; the check of the latter.
 
-After the take-over. Locks: SHARE UPDATE EXCLUSIVE on users, which stops no reader or writer. Resumes: what a kill left broken
-is built anew. Reverses: drops it.
+After the take-over. Locks: SHARE UPDATE EXCLUSIVE on users and profiles, which stops no reader or writer. Resumes: what a kill
+left broken is built anew. Reverses: drops them.
 """
 
-from django.db import migrations
+from django.contrib.postgres.operations import ValidateConstraint
+from django.db import migrations, models
 
 from profiles.search import LOGINS_INDEX, create_index, drop_index
 
@@ -32,4 +33,23 @@ class Migration(migrations.Migration):
             ],
             ["DROP INDEX CONCURRENTLY IF EXISTS users_login"],
         ),
+        migrations.RunSQL(
+            [
+                "DROP INDEX CONCURRENTLY IF EXISTS profiles_merged_into",
+                "CREATE INDEX CONCURRENTLY profiles_merged_into ON profiles (merged_into_id)"
+                " WHERE merged_into_id IS NOT NULL",
+            ],
+            ["DROP INDEX CONCURRENTLY IF EXISTS profiles_merged_into"],
+            state_operations=[
+                migrations.AddIndex(
+                    model_name="profile",
+                    index=models.Index(
+                        condition=models.Q(("merged_into__isnull", False)),
+                        fields=["merged_into"],
+                        name="profiles_merged_into",
+                    ),
+                )
+            ],
+        ),
+        ValidateConstraint(model_name="profile", name="profiles_merged_holds_no_sums"),
     ]

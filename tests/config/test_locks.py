@@ -213,11 +213,9 @@ def test_an_old_reader_is_not_waited_for_by_who_gets_on_with_readers(
         reader.execute("SELECT count(*) FROM bottles")
         until(OLD, reader.info.backend_pid)
         other.execute("UPDATE bottles SET label = 'c' WHERE id = 1")
-        pid, hindrance = connection.connection.info.backend_pid, None
-        with pytest.raises(OperationalError), transaction.atomic():
-            locks.set_lock_timeout(connection, local=True)
-            run("LOCK TABLE bottles IN SHARE ROW EXCLUSIVE MODE")
-        hindrance = watch.hindrance(pid)
+        with connection.schema_editor() as editor, pytest.raises(OperationalError), transaction.atomic():
+            editor.execute("LOCK TABLE bottles IN SHARE ROW EXCLUSIVE MODE", None)
+        hindrance = watch.hindrance(connection.connection.info.backend_pid)
         assert hindrance is not None
         until(OLD, other.info.backend_pid)
         assert [found.pid for found in locks.standing(connection, hindrance, watch.ours)] == [other.info.backend_pid]
@@ -276,7 +274,7 @@ def test_the_tries_are_counted_and_the_last_one_has_its_limit(
         limits.append(one("SHOW lock_timeout"))
         run(ADD)
 
-    with pytest.raises(StillInUse, match="no lock in 7 tries .* many short transactions, none of them longer"):
+    with pytest.raises(StillInUse, match=r"no lock in 7 tries .* many short transactions, none of them longer"):
         patiently(connection, attempt)
     assert limits == ["200ms"] * 7
 
