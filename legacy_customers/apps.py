@@ -35,7 +35,7 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
     phases.listen(verbosity > 0)
     wait_for_other_migrate(connections[using], plan)
     if _holds(plan, "0001_initial", backwards=False):
-        preflight.refuse_what_does_not_fit(connections[using])
+        preflight.refuse_what_does_not_fit(connections[using], tell=verbosity > 0)
     if _holds(plan, "0003_backup", backwards=True):
         rollback.refuse_when_rows_are_gone(connections[using])
     if _holds(plan, "0006_profiles", backwards=True) and (sources := find_sources(connections[using])):

@@ -13,7 +13,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from legacy_customers.sample.schema import Variant, extra_tables, schema
 from legacy_customers.sample.stories import load_story
 from legacy_customers.unification import preflight
-from legacy_customers.unification.preflight import DoesNotFit
+from legacy_customers.unification.preflight import DoesNotFit, blockers
 from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import verify
 from tests.databases import rows, run, temporary_database
@@ -77,7 +77,7 @@ def test_a_database_without_legacy_tables_fits(empty_database: str) -> None:
 
 
 def test_a_server_that_is_too_old_stops_it(undone: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "MINIMUM_VERSION", 990000)
+    monkeypatch.setattr(blockers, "MINIMUM_VERSION", 990000)
     version = rows("SHOW server_version")[0][0]
     assert found() == [f"B001 PostgreSQL is {version}; 14 or later is needed.\n     Way out: Upgrade the server first."]
 
@@ -230,6 +230,36 @@ BLOCKERS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
 }
+
+
+def test_tables_made_of_several_stop_it(undone: None) -> None:
+    run("CREATE TABLE archive () INHERITS (customers); DROP TABLE user_profiles CASCADE;")
+    run(
+        "CREATE TABLE user_profiles (id uuid PRIMARY KEY, session_id varchar(255), email varchar(255), phone varchar(50),"
+        " age_verified boolean, customer_type varchar(50), preferences jsonb, needs jsonb, experience_level varchar(50),"
+        " medical_conditions jsonb, preferred_categories jsonb, preferred_effects jsonb, price_range jsonb,"
+        " purchase_history jsonb, interaction_count integer, language varchar(10), timezone varchar(50),"
+        " created_at timestamp, updated_at timestamp) PARTITION BY HASH (id)"
+    )
+    assert found() == [
+        "B015 Table customers is part of an inheritance tree.\n"
+        "     Way out: Copy its rows into a plain table, and give that the name customers.",
+        "B015 Table user_profiles is partitioned.\n"
+        "     Way out: Copy its rows into a plain table, and give that the name user_profiles.",
+    ]
+
+
+def test_rows_that_the_role_may_not_see_stop_it(role: str, undone: None) -> None:
+    run(
+        f"GRANT CREATE ON SCHEMA public TO {role}; ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    )
+    for table in LEGACY_TABLES:
+        run(f"ALTER TABLE {table} OWNER TO {role}")
+    run(f"SET LOCAL ROLE {role}")
+    assert found() == [
+        f"B016 Row level security of table orders applies to role {role}, which may not see every row.\n"
+        "     Way out: ALTER TABLE orders NO FORCE ROW LEVEL SECURITY, or connect as a role with BYPASSRLS."
+    ]
 
 
 @pytest.mark.parametrize("name", BLOCKERS)

@@ -1,177 +1,14 @@
-"""Does this database fit? Reads the catalogue and, where a column is wider than ours, its values; writes nothing.
-
-All that does not fit is found in one run, each with a code, what was found and the way out. `migrate` runs this before
-its first statement that writes.
-"""
+"""Reasons why the take-over must not start: each found by reading the catalogue and, where a column is wider than ours, values."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from django.core.management.base import CommandError
-from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from .field_map import FIELD_MAP, Table
-from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of, existing_tables
+from ..field_map import FIELD_MAP
+from ..sources import BACKUP_KEYS
+from .found import COLUMNS, CREATED, INSERTED, MONEY, OTHER_WIDTHS, TEXT, Blocker, Found
 
 MINIMUM_VERSION = 140000
-
-
-@dataclass(frozen=True)
-class Blocker:
-    """A reason why the take-over must not start."""
-
-    code: str
-    problem: str
-    way_out: str
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.problem}\n     Way out: {self.way_out}"
-
-
-TEXT, TIMESTAMP, BOOLEAN, JSONB, UUID = (
-    ("character varying", "text", "character"),
-    ("timestamp without time zone",),
-    ("boolean",),
-    ("jsonb",),
-    ("uuid",),
-)
-INTEGER, MONEY, DATE = ("integer", "bigint", "smallint"), ("numeric",), ("date",)
-
-# The columns that the unification reads or writes, and the types that it can. Others stay as they are.
-COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "users": {
-        "id": UUID,
-        "email": TEXT,
-        "password_hash": TEXT,
-        "first_name": TEXT,
-        "last_name": TEXT,
-        "phone": TEXT,
-        "date_of_birth": DATE,
-        "marketing_consent": BOOLEAN,
-        "role": ("enum", *TEXT),
-        "active": BOOLEAN,
-        "email_verified": BOOLEAN,
-        "phone_verified": BOOLEAN,
-        "age_verified": BOOLEAN,
-        "terms_accepted": BOOLEAN,
-        "session_id": TEXT,
-        "last_login": TIMESTAMP,
-        "created_at": TIMESTAMP,
-        "updated_at": TIMESTAMP,
-    },
-    "customers": {
-        "id": UUID,
-        "user_id": UUID,
-        "email": TEXT,
-        "first_name": TEXT,
-        "last_name": TEXT,
-        "phone": TEXT,
-        "date_of_birth": DATE,
-        "address": (*TEXT, "jsonb"),
-        "city": TEXT,
-        "state": TEXT,
-        "postal_code": TEXT,
-        "country": TEXT,
-        "loyalty_points": INTEGER,
-        "total_spent": MONEY,
-        "order_count": INTEGER,
-        "last_order_date": TIMESTAMP,
-        "customer_type": TEXT,
-        "preferred_payment_method": TEXT,
-        "marketing_consent": BOOLEAN,
-        "sms_consent": BOOLEAN,
-        "tags": JSONB,
-        "notes": TEXT,
-        "is_active": BOOLEAN,
-        "is_verified": BOOLEAN,
-        "created_at": TIMESTAMP,
-        "updated_at": TIMESTAMP,
-    },
-    "customer_profiles": {
-        "customer_id": TEXT,
-        "preferences": JSONB,
-        "purchase_history": JSONB,
-        "interaction_count": INTEGER,
-        "created_at": TIMESTAMP,
-        "updated_at": TIMESTAMP,
-    },
-    "user_profiles": {
-        "id": UUID,
-        "session_id": TEXT,
-        "email": TEXT,
-        "phone": TEXT,
-        "age_verified": BOOLEAN,
-        "customer_type": TEXT,
-        "preferences": JSONB,
-        "needs": JSONB,
-        "experience_level": TEXT,
-        "medical_conditions": JSONB,
-        "preferred_categories": JSONB,
-        "preferred_effects": JSONB,
-        "price_range": JSONB,
-        "purchase_history": JSONB,
-        "interaction_count": INTEGER,
-        "language": TEXT,
-        "timezone": TEXT,
-        "created_at": TIMESTAMP,
-        "updated_at": TIMESTAMP,
-    },
-    "orders": {
-        "id": UUID,
-        "order_number": TEXT,
-        "user_id": UUID,
-        "customer_id": UUID,
-        "items": JSONB,
-        "total_amount": MONEY,
-        "created_at": TIMESTAMP,
-        "updated_at": TIMESTAMP,
-    },
-}
-# Columns that go elsewhere than the field map says, with the width that they find there.
-OTHER_WIDTHS = ((Table.CUSTOMERS, "email", 255), (Table.CUSTOMER_PROFILES, "customer_id", 100))
-# Names that the unification creates.
-CREATED = (
-    "adopted_tables",
-    "profiles",
-    "profile_aliases",
-    "field_conflicts",
-    "merge_suggestions",
-    "profile_history",
-    "customers_view",
-    "legacy_identities",
-    "legacy_attachments",
-    "unification_phases",
-    "unification_ranges",
-    "unification_runs",
-    "unification_verifications",
-    *(f"backup_{table}" for table in LEGACY_TABLES),
-    *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events"),
-    *("order_events", "refunds", "idempotency_keys"),
-    *("sales_dirty", "sales_rolled", "sales_days", "sales_products", "sales_day_products", "sales_month_products"),
-)
-# Who writes into users and orders afterwards names these columns; any other must have a default.
-INSERTED: dict[str, set[str]] = {
-    "users": set(COLUMNS["users"]) | {"tenant_id"},
-    "orders": set(COLUMNS["orders"])
-    | {"cart_session_id", "user_profile_id", "store_id", "subtotal", "tax_amount", "discount_amount"}
-    | {"delivery_fee", "payment_method", "payment_status", "delivery_address", "delivery_status"}
-    | {"special_instructions"},
-    "customers": set(COLUMNS["customers"]),
-}
-
-
-@dataclass(frozen=True)
-class Found:
-    """The database as the checks see it: the connection and each legacy table's columns with their types."""
-
-    connection: BaseDatabaseWrapper
-    tables: dict[str, dict[str, str]]
-
-    def rows(self, statement: str | sql.Composable, *parameters: str | list[str]) -> list[tuple[str, ...]]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement, list(parameters) or None)
-            return list(cursor.fetchall())
 
 
 def server(found: Found) -> Iterator[Blocker]:
@@ -234,7 +71,7 @@ def rights(found: Found) -> Iterator[Blocker]:
     for table, owner, role in found.rows(
         "SELECT c.relname, pg_get_userbyid(c.relowner), current_user FROM pg_class c"
         " WHERE c.oid = ANY(%s::regclass[]) AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
-        [f'"{table}"' for table in found.tables],
+        found.regclasses,
     ):
         yield Blocker(
             "B006",
@@ -261,7 +98,9 @@ def rights(found: Found) -> Iterator[Blocker]:
 
 
 def names(found: Found) -> Iterator[Blocker]:
-    """Relations that stand where ours will."""
+    """Relations that stand where ours will; once a take-over has begun they are ours."""
+    if found.before:
+        return
     for name, kind in found.rows(
         "SELECT relname, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'"
         " WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' WHEN 'r' THEN 'table' WHEN 'p' THEN 'table'"
@@ -380,6 +219,34 @@ def sums(found: Found) -> Iterator[Blocker]:
         )
 
 
+def parts(found: Found) -> Iterator[Blocker]:
+    """Tables made of several: rows are found by where they lie, and indexes are built CONCURRENTLY."""
+    for table, partitioned in found.rows(
+        "SELECT relname, relkind = 'p' FROM pg_class WHERE oid = ANY(%s::regclass[]) AND (relkind = 'p' OR EXISTS"
+        " (SELECT FROM pg_inherits WHERE oid IN (inhrelid, inhparent))) ORDER BY 1",
+        found.regclasses,
+    ):
+        yield Blocker(
+            "B015",
+            f"Table {table} is {'partitioned' if partitioned else 'part of an inheritance tree'}.",
+            f"Copy its rows into a plain table, and give that the name {table}.",
+        )
+
+
+def hidden_rows(found: Found) -> Iterator[Blocker]:
+    """Row level security that this role is under: what it cannot see it cannot take over."""
+    for table, role in found.rows(
+        "SELECT relname, current_user FROM pg_class WHERE oid = ANY(%s::regclass[]) AND row_security_active(oid)"
+        " ORDER BY 1",
+        found.regclasses,
+    ):
+        yield Blocker(
+            "B016",
+            f"Row level security of table {table} applies to role {role}, which may not see every row.",
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, or connect as a role with BYPASSRLS.",
+        )
+
+
 CHECKS: tuple[Callable[[Found], Iterator[Blocker]], ...] = (
     server,
     missing,
@@ -391,32 +258,15 @@ CHECKS: tuple[Callable[[Found], Iterator[Blocker]], ...] = (
     roles,
     widths,
     sums,
+    parts,
+    hidden_rows,
 )
+# Without these the rows cannot be read as the rules need them.
+ABOUT_THE_SHAPE = {"B003", "B004", "B005"}
 
 
-def preflight(connection: BaseDatabaseWrapper) -> list[Blocker]:
-    """Every reason why this database cannot be taken over; none where it fits, or where there is nothing legacy."""
-    there = existing_tables(connection)
-    tables = {table: columns_of(connection, table) for table in LEGACY_TABLES if table in there}
-    found = Found(connection, tables)
-    if not tables:
+def blockers(found: Found) -> list[Blocker]:
+    """Every one; none where the database fits, or where there is nothing legacy."""
+    if not found.tables:
         return list(server(found))
     return [blocker for check in CHECKS for blocker in check(found)]
-
-
-class DoesNotFit(CommandError):
-    """The database cannot be taken over as it is; nothing was written."""
-
-    def __init__(self, blockers: list[Blocker]) -> None:
-        self.blockers = blockers
-        reasons = "\n".join(f"  {blocker}" for blocker in blockers)
-        super().__init__(
-            f"This database does not fit yet; nothing was written. {len(blockers)} reason(s):\n{reasons}\n"
-            "Put these right, then run `manage.py migrate` again."
-        )
-
-
-def refuse_what_does_not_fit(connection: BaseDatabaseWrapper) -> None:
-    """Errors: DoesNotFit with all reasons at once."""
-    if blockers := preflight(connection):
-        raise DoesNotFit(blockers)
