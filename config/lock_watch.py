@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 INTERVAL = 0.02  # seconds
 
 WAITS = """
-SELECT pid, pg_blocking_pids(pid), coalesce(extract(epoch FROM clock_timestamp() - waitstart) * 1000, 0)::float8,
+SELECT pid, pg_blocking_pids(pid), waitstart::text, coalesce(extract(epoch FROM clock_timestamp() - waitstart) * 1000, 0)::float8,
     relation::bigint, relation::regclass::text, mode
 FROM pg_locks WHERE NOT granted
 """
@@ -33,6 +33,7 @@ class Wait:
 
     pid: int
     blockers: frozenset[int]
+    began: str | None
     milliseconds: float
     relation: int | None
     name: str | None
@@ -127,15 +128,18 @@ class LockWatch:
     def _sample(self) -> None:
         assert self._session is not None
         waits = [
-            Wait(pid, frozenset(blockers), milliseconds, relation, name, mode)
-            for pid, blockers, milliseconds, relation, name, mode in self._session.execute(WAITS)
+            Wait(pid, frozenset(blockers), began, milliseconds, relation, name, mode)
+            for pid, blockers, began, milliseconds, relation, name, mode in self._session.execute(WAITS)
         ]
         for wait in waits:
             if wait.pid in self.ours and wait.blockers:
                 found = dict(self._session.execute(TRANSACTIONS, [list(wait.blockers)]).fetchall())
                 self._hindrances[wait.pid] = Hindrance(wait, frozenset(found.values()))
         for wait in caused(waits, self.ours):
-            if self.longest is None or wait.milliseconds > self.longest.wait.milliseconds:
+            longest = self.longest
+            if longest is not None and (wait.pid, wait.began) == (longest.wait.pid, longest.wait.began):
+                self.longest = Caused(wait, longest.statement)  # what it began with
+            elif longest is None or wait.milliseconds > longest.wait.milliseconds:
                 self.longest = Caused(wait, self._statement(wait))
         self.samples += 1
 

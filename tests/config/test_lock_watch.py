@@ -15,7 +15,7 @@ Session = psycopg.Connection[Any]
 
 
 def wait(pid: int, *blockers: int) -> Wait:
-    return Wait(pid, frozenset(blockers), 5.0, None, None, "ShareLock")
+    return Wait(pid, frozenset(blockers), None, 5.0, None, None, "ShareLock")
 
 
 def test_who_waits_for_one_who_waits_for_us_waits_for_us() -> None:

@@ -228,7 +228,7 @@ def test_activity_is_seen_as_it_is_also_within_a_transaction(watch: LockWatch, o
         rows("SELECT * FROM pg_stat_activity")
         other.execute("LOCK TABLE bottles IN ACCESS SHARE MODE")
         wait = lock_watch.Wait(
-            0, frozenset(), 0, one("SELECT 'bottles'::regclass::oid"), "bottles", "AccessExclusiveLock"
+            0, frozenset(), None, 0, one("SELECT 'bottles'::regclass::oid"), "bottles", "AccessExclusiveLock"
         )
         hindrance = lock_watch.Hindrance(wait, frozenset())
         eventually(lambda: locks.standing(connection, hindrance, watch.ours))
