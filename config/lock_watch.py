@@ -68,7 +68,8 @@ def caused(waits: Iterable[Wait], ours: Iterable[int]) -> list[Wait]:
 class LockWatch:
     """Samples from `start` to `stop`. Where it cannot connect, or loses its connection, `failure` says why, and no more.
 
-    `longest` is the longest wait that our sessions caused another one; `hindrance` says whom one of ours waited for.
+    `longest` is the longest wait that our sessions caused another one; `hindrance` says whom one of ours waited for. `ours`
+    begins with the connection's session; others that work for the same run are added to it.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
@@ -91,6 +92,8 @@ class LockWatch:
     def start(self) -> "LockWatch":
         try:
             self._session = psycopg.connect(**self._parameters)
+            # What is kept at the end must not wait for a table that a failed migration still holds.
+            self._session.execute("SET lock_timeout = '1s'")
         except psycopg.Error as error:
             self.failure = str(error).strip()
             return self
@@ -102,7 +105,7 @@ class LockWatch:
         """End the sampling; gives its connection, to be closed by the caller, where it has one."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout=10)
         return self._session
 
     @property

@@ -10,14 +10,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
@@ -141,12 +141,15 @@ def patiently(connection: BaseDatabaseWrapper, work: Callable[[], Result], *, at
     in a transaction (`atomic=False`) must be able to go on from where it was. Errors: StillInUse.
     """
     began = time.monotonic()
+    connection.ensure_connection()
+    running = lock_watch.current(connection.alias)
+    if running is not None:
+        running.ours.add(connection.connection.info.backend_pid)  # a worker's, perhaps
     try:
         return _try(connection, work, atomic)
     except OperationalError as error:
         if not _is_refused_lock(error):
             raise
-    running = lock_watch.current(connection.alias)
     watch = running or LockWatch(connection).start()
     try:
         return _Patience(connection, watch, began).run(work, atomic)
@@ -264,9 +267,9 @@ def limited(connection: BaseDatabaseWrapper, seconds: float | None = None) -> It
     try:
         yield
     finally:
-        if connection.connection is not None and not connection.connection.closed:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
+        # A session that was lost has no limits, and its loss is what is to be told.
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
 
 
 def concurrently(execute: Callable[..., Any], statement: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, migrations, transaction
+from django.db import OperationalError, connection, connections, migrations, transaction
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
@@ -279,6 +279,20 @@ def test_the_tries_are_counted_and_the_last_one_has_its_limit(
     assert limits == ["200ms"] * 7
 
 
+def test_a_worker_of_the_same_run_is_ours_from_its_first_unit(watch: LockWatch) -> None:
+    pids: list[int] = []
+
+    def work() -> None:
+        patiently(connections["default"], lambda: pids.append(one("SELECT pg_backend_pid()")))
+        connections.close_all()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert watch.ours == {connection.connection.info.backend_pid, *pids}
+    assert len(watch.ours) == 2
+
+
 def test_without_a_watch_those_who_hold_tables_are_named(
     other: Session, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
@@ -299,7 +313,9 @@ def test_every_statement_within_an_editor_has_the_limit_and_after_it_none(atomic
     run("SET lock_timeout = '7s'")
     with connection.schema_editor(atomic=atomic):
         assert one("SHOW lock_timeout") == "200ms"
-    assert one("SHOW lock_timeout") == "7s"
+        # An autovacuum gives way to who waits for longer than that.
+        assert one("SHOW deadlock_timeout") == ("100ms" if atomic else "1s")
+    assert (one("SHOW lock_timeout"), one("SHOW deadlock_timeout")) == ("7s", "1s")
     with pytest.raises(ZeroDivisionError), connection.schema_editor(atomic=atomic):
         raise ZeroDivisionError
     assert one("SHOW lock_timeout") == "7s"

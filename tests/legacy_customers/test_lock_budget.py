@@ -8,12 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from config import lock_watch, locks
 from config.locks import StillInUse
 from legacy_customers.models import MigrationRun
 from legacy_customers.sample.stories import load_story
+from legacy_customers.unification import runs
 from legacy_customers.unification.verify import verify
 from tests.accounts.legacy import shape
 from tests.databases import another_session, eventually, one, rows, run, until
@@ -141,6 +142,16 @@ def test_it_runs_without_a_measurement_where_no_connection_is_left(
     assert verify(connection).passed
     assert not MigrationRun.objects.exists()
     assert "measuring ended early: sorry, too many clients already" in capsys.readouterr().out
+
+
+def test_what_is_kept_of_a_failed_run_does_not_wait_for_that_runs_own_locks(seed: str) -> None:
+    before = MigrationRun.objects.count()
+    with transaction.atomic():
+        run("LOCK TABLE unification_runs IN ACCESS EXCLUSIVE MODE")
+        runs.begin(connection, [])
+        runs.end(connection, succeeded=False)
+    assert MigrationRun.objects.count() == before
+    assert lock_watch.current("default") is None
 
 
 def test_a_plan_of_nothing_is_no_run(seed: str) -> None:

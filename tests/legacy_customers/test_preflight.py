@@ -16,7 +16,7 @@ from legacy_customers.unification import preflight
 from legacy_customers.unification.preflight import DoesNotFit, blockers
 from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import verify
-from tests.databases import rows, run, temporary_database
+from tests.databases import another_session, rows, run, temporary_database
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +349,20 @@ def test_a_role_without_superuser_rights_migrates_verifies_and_rolls_back(role: 
         call_command("migrate", "legacy_customers", "zero", verbosity=0)
         assert [(table, rows(f"SELECT t::text FROM {table} AS t ORDER BY 1")) for table in LEGACY_TABLES] == before
     connection.close()
+
+
+def test_a_role_that_may_not_see_when_transactions_began_is_told(role: str, empty_database: str) -> None:
+    run(f"GRANT CREATE ON SCHEMA public TO {role}")
+    with another_session() as other:
+        other.execute("SELECT 1")
+        with connected_as(role):
+            run(schema())
+            told = [str(caution) for caution in preflight.assess(connection).cautions if caution.code == "W001"]
+    connection.close()
+    assert told == [
+        f"W001 Of 1 sessions of other roles, role {role} may not see how long they have been in a transaction.\n"
+        f"     Way out: GRANT pg_read_all_stats TO {role}, and run this again."
+    ]
 
 
 def test_a_role_that_does_not_own_the_tables_is_refused_and_nothing_is_written(role: str, empty_database: str) -> None:
