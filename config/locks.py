@@ -124,9 +124,8 @@ def standing(connection: BaseDatabaseWrapper, hindrance: Hindrance, ours: set[in
 
 def _blockers(connection: BaseDatabaseWrapper, query: str, params: dict[str, Any] | None = None) -> list[Blocker]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_stat_clear_snapshot()"
-        )  # within a transaction, activity is shown as it was first seen
+        # Within a transaction, activity is shown as it was first seen.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(query, params)
         return [Blocker(*row) for row in cursor.fetchall()]
 
