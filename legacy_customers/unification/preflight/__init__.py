@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from .. import phases
 from . import blockers, cautions, rows
 from .forecast import Forecast, predict
-from .found import Blocker, Caution, Finding, Found, look
+from .found import Blocker, Caution, Found, look
 
 # Free space below this many times the forecast is told.
 COMFORT = 2
@@ -73,7 +73,10 @@ def assess(connection: BaseDatabaseWrapper) -> Assessment:
             told += [*rows.cases(found), *rows.odd_shapes(found)]
             expected = predict(found)
             for finding in _disk(expected):
-                (in_the_way if isinstance(finding, Blocker) else told).append(finding)  # type: ignore[arg-type]
+                if isinstance(finding, Blocker):
+                    in_the_way.append(finding)
+                else:
+                    told.append(finding)
         return Assessment(
             taken_at, database, version, in_the_way, sorted(told, key=lambda caution: caution.code), expected
         )
@@ -86,17 +89,14 @@ def _read_only(connection: BaseDatabaseWrapper) -> Found:
     return look(connection)
 
 
-def _disk(expected: Forecast) -> Iterator[Finding]:
+def _disk(expected: Forecast) -> Iterator[Blocker | Caution]:
     """A full disk stops the shop."""
     free, needed = expected.free_bytes, expected.bytes_needed
     if free is None or free >= COMFORT * needed:
         return
-    kind, code = (Blocker, "B017") if free < needed else (Caution, "W017")
-    yield kind(
-        code,
-        f"{size(free)} of disk are free; the forecast is {size(needed)}, and the log comes on top.",
-        "Make room, or move the database to a larger disk.",
-    )
+    problem = f"{size(free)} of disk are free; the forecast is {size(needed)}, and the log comes on top."
+    way_out = "Make room, or move the database to a larger disk."
+    yield Blocker("B017", problem, way_out) if free < needed else Caution("W017", problem, way_out)
 
 
 def size(number: int) -> str:
