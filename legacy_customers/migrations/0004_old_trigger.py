@@ -1,6 +1,7 @@
-"""The old trigger, which made a customers row for every user, is dropped.
+"""The old trigger, which makes a customers row for every user, passes over the accounts that are made for guests.
 
-Expand. Locks: ACCESS EXCLUSIVE on users for an instant. Resumes: one transaction. Reverses: makes it again as it was.
+It goes when the sync comes. Expand. Locks: ACCESS EXCLUSIVE on users for an instant. Resumes: one transaction. Reverses:
+makes it again as it was.
 """
 
 from django.db import migrations
@@ -12,7 +13,7 @@ from legacy_customers.unification.sources import find_sources
 def forwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
-        old_trigger.drop(connection)
+        old_trigger.guard(connection)
 
 
 def backwards(apps, schema_editor):

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import bulk_load, phases
+from . import bulk_load, old_trigger, phases
 from .sources import Sources
 
 PHASE = "identity"
@@ -264,6 +264,7 @@ def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                     phases.tune(cursor)
+                    cursor.execute(old_trigger.MAKING_GUESTS)
                     for table in TABLES:
                         cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
                         bulk_load.set_aside(connection, PHASE, table)
