@@ -103,6 +103,77 @@ class Attachment(models.Model):
         return f"{self.source} {self.key} is {self.user_id or self.reason}"
 
 
+class LegacyWrite(models.Model):
+    """A legacy row as its last writer left it since the sync came on, and who of the old world still writes to it.
+
+    `hash` is of the whole row: a change behind the triggers shows. `writes` counts the old application's.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=32)
+    key = models.CharField(max_length=100)
+    hash = models.BigIntegerField()
+    writes = models.BigIntegerField(default=0, db_default=0)
+    last_at = models.DateTimeField(db_default=Now())
+    last_by = models.CharField(max_length=63, default="", db_default="", help_text="A database role.")
+
+    class Meta:
+        db_table = "legacy_writes"
+        constraints = (models.UniqueConstraint(fields=("source", "key"), name="legacy_writes_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"
+
+
+class LegacyDeletion(models.Model):
+    """A row that the old application deleted, as it was. Its person stays, and so does what it brought."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=32)
+    key = models.CharField(max_length=100)
+    row = models.JSONField()
+    deleted_at = models.DateTimeField(db_default=Now())
+    deleted_by = models.CharField(max_length=63, help_text="A database role.")
+
+    class Meta:
+        db_table = "legacy_deletions"
+        indexes = (models.Index(fields=["source", "key"], name="legacy_deletions_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"
+
+
+class Handover(models.Model):
+    """A change that the sync left for the next writer to the same person to carry over; none, but for an instant."""
+
+    id = models.BigAutoField(primary_key=True)
+    person_id = models.UUIDField()
+    source = models.CharField(max_length=32)
+    before = models.JSONField(null=True)
+    after = models.JSONField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "legacy_handovers"
+        indexes = (models.Index(fields=["person_id", "id"], name="legacy_handovers_person"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} of {self.person_id}"
+
+
+class MovedLogin(models.Model):
+    """A user whom the old application deleted, and the login without an address that their profile has since."""
+
+    user_id = models.UUIDField(primary_key=True)
+    moved_to = models.UUIDField(unique=True)
+
+    class Meta:
+        db_table = "legacy_moved_logins"
+
+    def __str__(self) -> str:
+        return f"{self.user_id} is {self.moved_to}"
+
+
 class Phase(models.Model):
     """A step of the unification: when it ran, how many rows it wrote, and what the way back needs to know."""
 

@@ -43,6 +43,7 @@ STEPS = {
     "consolidate": "One profile per person, by the field map; every other old id becomes an alias.",
     "conflicts": "Every value that lost is recorded, every likely pair is suggested.",
     "orders": "Orders that named only a customer get that customer's user.",
+    "sync": "From now on each application sees what the other one writes.",
 }
 
 

@@ -138,6 +138,7 @@ class FieldConflict(models.Model):
         LOGIN = "login", "the login's value stands"
         ORDER = "order", "the order's own user stands"
         CHOICE = "choice", "chosen when two profiles were merged"
+        WIDTH = "width", "does not fit the other side's column"
 
     id = models.BigAutoField(primary_key=True)
     profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="conflicts")
@@ -179,6 +180,7 @@ class MergeSuggestion(models.Model):
         SHARED_ADDRESS = "shared_address", "several accounts have the address"
         BIRTH_DATE = "birth_date", "same address, different birth date"
         SAME_LOGIN = "same_login", "logins differ only in case or white space"
+        LINKED = "linked", "the old application linked its row to the account"
 
     class Status(models.TextChoices):
         OPEN = "open"

@@ -13,9 +13,10 @@ from .models import Profile
 
 @receiver(post_save, sender=User)
 def give_profile_on_save(instance: User, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
-    """Loaded fixtures (`raw`) bring their own profiles."""
+    """Loaded fixtures (`raw`) bring their own profiles. In a database that is taken over the profile may be there already:
+    the instance is to find that one."""
     if created and not raw:
-        Profile.objects.using(using).bulk_create([Profile(user=instance)], ignore_conflicts=True)
+        Profile.objects.using(using).bulk_create([Profile(user_id=instance.pk)], ignore_conflicts=True)
 
 
 @receiver(users_created)

@@ -155,6 +155,62 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('phase', 'first_page'), name='unification_ranges_once')],
             },
         ),
+        migrations.CreateModel(
+            name="MovedLogin",
+            fields=[
+                ("user_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("moved_to", models.UUIDField(unique=True)),
+            ],
+            options={
+                "db_table": "legacy_moved_logins",
+            },
+        ),
+        migrations.CreateModel(
+            name="Handover",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("person_id", models.UUIDField()),
+                ("source", models.CharField(max_length=32)),
+                ("before", models.JSONField(null=True)),
+                ("after", models.JSONField()),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "db_table": "legacy_handovers",
+                "indexes": [models.Index(fields=["person_id", "id"], name="legacy_handovers_person")],
+            },
+        ),
+        migrations.CreateModel(
+            name="LegacyDeletion",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", models.CharField(max_length=32)),
+                ("key", models.CharField(max_length=100)),
+                ("row", models.JSONField()),
+                ("deleted_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("deleted_by", models.CharField(help_text="A database role.", max_length=63)),
+            ],
+            options={
+                "db_table": "legacy_deletions",
+                "indexes": [models.Index(fields=["source", "key"], name="legacy_deletions_key")],
+            },
+        ),
+        migrations.CreateModel(
+            name="LegacyWrite",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", models.CharField(max_length=32)),
+                ("key", models.CharField(max_length=100)),
+                ("hash", models.BigIntegerField()),
+                ("writes", models.BigIntegerField(db_default=0, default=0)),
+                ("last_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("last_by", models.CharField(db_default="", default="", help_text="A database role.", max_length=63)),
+            ],
+            options={
+                "db_table": "legacy_writes",
+                "constraints": [models.UniqueConstraint(fields=("source", "key"), name="legacy_writes_once")],
+            },
+        ),
         migrations.RunPython(record_fingerprint, compare_fingerprint),
         RunDeferred(),
     ]

@@ -32,6 +32,18 @@ SELECT
     (u.tenant_id)::uuid AS "tenant_id"
 FROM profiles AS p JOIN users AS u ON u.id = p.user_id;
 
+CREATE OR REPLACE FUNCTION unification_accounts(address text, OUT usable boolean, OUT accounts uuid[]) LANGUAGE plpgsql AS $$
+DECLARE
+    spelling text := unification_email(address);
+BEGIN
+    usable := coalesce(unification_usable(spelling), false);
+    IF usable THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
+        SELECT array_agg(id ORDER BY id) INTO accounts FROM users WHERE unification_email(email) = spelling;
+    END IF;
+END
+$$;
+
 ALTER VIEW customers_view ALTER COLUMN "id" SET DEFAULT gen_random_uuid();
 
 ALTER VIEW customers_view ALTER COLUMN "country" SET DEFAULT 'USA';
@@ -63,7 +75,7 @@ ALTER VIEW customers_view ALTER COLUMN "updated_at" SET DEFAULT (now() AT TIME Z
 CREATE OR REPLACE FUNCTION customers_view_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     login text := btrim(NEW.email, unification_white_space());
-    spelling text := unification_email(NEW.email);
+    usable boolean;
     accounts uuid[];
 BEGIN
     IF NEW.email IS NULL THEN
@@ -80,20 +92,20 @@ BEGIN
             HINT = 'Update the customers_view row with that user_id.';
     END IF;
     IF NEW.user_id IS NULL THEN
-        IF unification_usable(spelling) THEN
-            PERFORM pg_advisory_xact_lock(hashtextextended(spelling, 0));
-            SELECT array_agg(id) INTO accounts FROM users WHERE unification_email(email) = spelling;
-        END IF;
-        IF accounts IS NULL AND unification_usable(spelling) THEN
+        SELECT a.usable, a.accounts INTO usable, accounts FROM unification_accounts(NEW.email) AS a;
+        IF usable AND accounts IS NULL THEN
             NEW.email := login;
         ELSE
             login := NULL;
         END IF;
+        -- The profile comes from here, not from the sync.
+        PERFORM set_config('unification.sync', 'on', true);
         INSERT INTO users (email, password_hash, role, active, email_verified, created_at, updated_at, tenant_id)
         VALUES (
             login, '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
             'customer', NEW.is_active, false, NEW.created_at, NEW.updated_at, NEW.tenant_id
         ) RETURNING id INTO NEW.user_id;
+        PERFORM set_config('unification.sync', '', true);
     ELSE
         SELECT email INTO login FROM users WHERE id = NEW.user_id;
         IF NOT FOUND THEN

@@ -32,10 +32,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN value NOT IN ('null', '{}', '[]', '""') THEN value END
 $$;
 
--- The one spelling under which addresses are compared: trimmed of any white space, in lower case.
+-- The one spelling under which addresses are compared: trimmed of any white space, in lower case. An index is built by it,
+-- which happens under a search path that knows none of our functions: so the characters are here once more.
 CREATE OR REPLACE FUNCTION unification_email(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT lower(btrim(value, unification_white_space()))
+    SELECT lower(btrim(value, U&'\0009\000A\000B\000C\000D\001C\001D\001E\001F\0020\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'))
 $$;
 
 -- Whether such a spelling looks like an address: one @, no white space, a dot in the domain, 254 characters at most.
@@ -171,4 +172,71 @@ CREATE OR REPLACE FUNCTION unification_pointer(path text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(string_agg('/' || replace(replace(key, '~', '~0'), '/', '~1'), '' ORDER BY at), '')
     FROM unnest(path) WITH ORDINALITY AS keys (key, at)
+$$;
+
+-- A list after a change of one of the rows that it came from: what left `before` leaves it, what came in `after` is added.
+-- What is no list is empty.
+CREATE OR REPLACE FUNCTION unification_list_changed(value jsonb, before jsonb, after jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN value = before THEN unification_list(after)
+    ELSE unification_union(ARRAY[
+        (
+            SELECT coalesce(jsonb_agg(entry ORDER BY at), '[]')
+            FROM jsonb_array_elements(unification_list(value)) WITH ORDINALITY AS kept (entry, at)
+            WHERE entry IN (SELECT jsonb_array_elements(unification_list(after)))
+                OR entry NOT IN (SELECT jsonb_array_elements(unification_list(before)))
+        ), (
+            SELECT coalesce(jsonb_agg(entry ORDER BY at), '[]')
+            FROM jsonb_array_elements(unification_list(after)) WITH ORDINALITY AS added (entry, at)
+            WHERE entry NOT IN (SELECT jsonb_array_elements(unification_list(before)))
+        )
+    ]) END
+$$;
+
+-- An object after a change of one of the rows that it came from: each key path that differs between `before` and `after`
+-- is as it is there; all others stay. What is no object is empty.
+CREATE OR REPLACE FUNCTION unification_object_changed(value jsonb, before jsonb, after jsonb, depth integer DEFAULT 0)
+RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    result jsonb := CASE WHEN jsonb_typeof(value) = 'object' THEN value ELSE '{}' END;
+    old jsonb := CASE WHEN jsonb_typeof(before) = 'object' THEN before ELSE '{}' END;
+    new jsonb := CASE WHEN jsonb_typeof(after) = 'object' THEN after ELSE '{}' END;
+    name text;
+BEGIN
+    IF result = old THEN
+        RETURN new;
+    END IF;
+    FOR name IN SELECT k FROM jsonb_object_keys(old || new) AS k WHERE old -> k IS DISTINCT FROM new -> k LOOP
+        IF NOT new ? name THEN
+            result := result - name;
+        ELSIF depth < 63 AND jsonb_typeof(old -> name) = 'object' AND jsonb_typeof(new -> name) = 'object'
+            AND jsonb_typeof(result -> name) = 'object'
+        THEN
+            result := jsonb_set(
+                result, ARRAY[name], unification_object_changed(result -> name, old -> name, new -> name, depth + 1)
+            );
+        ELSE
+            result := result || jsonb_build_object(name, new -> name);
+        END IF;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
+-- Notes after a change of one of the rows that they came from: its part is replaced, or taken out; where it has none, what
+-- is new comes last. Parts are parted by a blank line.
+CREATE OR REPLACE FUNCTION unification_notes_changed(value text, before text, after text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN value IS NOT DISTINCT FROM before OR unification_text(value) IS NULL THEN after
+        WHEN unification_text(before) IS NOT NULL AND at > 0 AND unification_text(after) IS NOT NULL
+        THEN left(value, at - 1) || after || substr(value, at + length(before))
+        WHEN unification_text(before) IS NOT NULL AND at = 1 THEN substr(value, length(before) + 3)
+        WHEN unification_text(before) IS NOT NULL AND at > 1
+        THEN left(value, at - 3) || substr(value, at + length(before))
+        WHEN unification_text(after) IS NULL OR strpos(parted, E'\n\n' || after || E'\n\n') > 0 THEN value
+        ELSE value || E'\n\n' || after
+    END
+    FROM (SELECT E'\n\n' || value || E'\n\n' AS parted) AS whole
+    CROSS JOIN LATERAL (SELECT strpos(parted, E'\n\n' || before || E'\n\n') AS at) AS place
 $$;

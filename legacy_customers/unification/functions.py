@@ -1,5 +1,6 @@
 """The helper functions of sql/functions.sql, installed before anything uses them."""
 
+import re
 from pathlib import Path
 
 from django.db import transaction
@@ -12,22 +13,15 @@ SOURCE = Path(__file__).resolve().parent.parent / "sql" / "functions.sql"
 
 
 # In a database of the locale C, lower() leaves all but ASCII as it is: addresses are then compared under another collation.
-EMAIL_COLLATED = """
-CREATE OR REPLACE FUNCTION unification_email(value text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT lower(btrim(value, unification_white_space()){})
-$$
-"""
+EMAIL = re.compile(r"CREATE OR REPLACE FUNCTION unification_email\(.*?\$\$;", re.DOTALL)
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
     """Create or replace the helper functions."""
+    source = SOURCE.read_text(encoding="utf-8")
+    collation = folding(connection).as_string()
     with connection.cursor() as cursor:
-        cursor.execute(SOURCE.read_text(encoding="utf-8"))
-    collation = folding(connection)
-    if collation.as_string():
-        with connection.cursor() as cursor:
-            cursor.execute(sql.SQL(EMAIL_COLLATED).format(collation))
+        cursor.execute(EMAIL.sub(lambda found: found[0].replace("'))\n", f"'){collation})\n"), source))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:

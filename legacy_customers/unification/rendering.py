@@ -5,7 +5,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from . import conflicts, consolidate, identity, orders, view
+from . import conflicts, consolidate, identity, orders, sync, view
 from .field_map import ARCHIVED_COLUMNS, FIELD_MAP, Field, Rule, Table
 from .phases import Stretch
 from .sources import CURRENT
@@ -84,6 +84,13 @@ def rendered() -> dict[Path, str]:
         SQL / "customers_view.sql": _file(
             "customers_view, readable and writable (unification/view.py).",
             ((None, statement) for statement in view.statements(CURRENT)),
+        ),
+        SQL / "sync.sql": _file(
+            "Two-way sync (unification/sync.py): its functions, and the triggers that turn it on.",
+            (
+                *((None, statement) for statement in sync.functions(CURRENT)),
+                *((None, trigger.definition) for trigger in sync.TRIGGERS),
+            ),
         ),
         Path("docs") / "field-map.md": _field_map(),
     }

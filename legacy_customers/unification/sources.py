@@ -1,6 +1,7 @@
 """Where legacy rows are read from, and what the found tables look like: installs differ in a few columns."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
@@ -19,12 +20,16 @@ BACKUP_KEYS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Sources:
-    """The legacy tables, or their backups (`prefix`), and the types that differ between installs."""
+    """The legacy tables, or their backups (`prefix`), and the types that differ between installs.
+
+    `columns` are the found ones, table → column → type; empty where nobody looked.
+    """
 
     role_type: str
     has_tenant: bool
     json_address: bool
     prefix: str = ""
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def table(self, name: str) -> sql.Identifier:
         return sql.Identifier(self.prefix + name)
@@ -72,9 +77,10 @@ def find_sources(connection: BaseDatabaseWrapper) -> Sources | None:
     """
     if not (customers := columns_of(connection, "customers")):
         return None
-    users = columns_of(connection, "users")
+    columns = {table: columns_of(connection, table) for table in LEGACY_TABLES}
     return Sources(
-        role_type=users["role"],
-        has_tenant="tenant_id" in users,
+        role_type=columns["users"]["role"],
+        has_tenant="tenant_id" in columns["users"],
         json_address=customers["address"] == "jsonb",
+        columns=columns,
     )

@@ -82,6 +82,7 @@ def test_steps_are_shown_with_rows_and_duration(shop: str) -> None:
         ("consolidate", 508),
         ("conflicts", 77),
         ("orders", 266),
+        ("sync", 0),
     ]
     assert all(step.seconds is not None and 0 <= step.seconds < 600 and step.meaning for step in steps)
 

@@ -238,9 +238,11 @@ def test_insert_with_white_space_around_the_address_makes_a_login_without(undone
     assert (profile.user.email, profile.contact_email) == ("Trim.Me@example.com", None)
 
 
-def test_insert_for_a_user_makes_that_users_profile(undone: None) -> None:
+def test_insert_for_a_user_without_a_profile_makes_that_users_profile(undone: None) -> None:
     user = uuid.UUID("22222222-2222-4222-8222-222222222222")
+    rows("SET LOCAL session_replication_role = replica")
     rows("INSERT INTO users (id, email, password_hash) VALUES (%s, 'direct@example.com', 'x')", user)
+    rows("SET LOCAL session_replication_role = origin")
     id_ = one("INSERT INTO customers_view (user_id, email) VALUES (%s, 'other@example.com') RETURNING id", user)
     profile = Profile.objects.get(pk=id_)
     assert (profile.user_id, profile.user.email, profile.contact_email) == (

@@ -1,0 +1,35 @@
+"""Two-way sync comes on, and the old trigger goes, in one transaction.
+
+Expand. Locks: SHARE ROW EXCLUSIVE on profiles and the legacy tables, ACCESS EXCLUSIVE on users, for an instant; the indexes
+are built concurrently. Resumes: one transaction; an index that was broken off is built anew. Reverses: the sync goes and the
+old trigger comes back, in one transaction.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import sync
+from legacy_customers.unification.sources import find_sources
+
+
+def forwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if sources := find_sources(connection):
+        sync.turn_on(connection, sources)
+
+
+def backwards(apps, schema_editor):
+    connection = schema_editor.connection
+    if find_sources(connection):
+        sync.turn_off(connection)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [
+        ("legacy_customers", "0010_api_usage"),
+        ("profiles", "0006_login_search"),
+        ("orders", "0004_sales_days"),
+    ]
+
+    operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,256 @@
+"""Two-way sync: as long as the old application lives, each write of either one is in the other's tables at once.
+
+Statement triggers on the legacy tables and on profiles, all rendered from the field map. Their own writes carry the marker
+`unification.sync`, which keeps the triggers from answering each other.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from . import (
+    old_trigger,
+    phases,
+    sync_arrivals,
+    sync_departures,
+    sync_from_legacy,
+    sync_locks,
+    sync_orders,
+    sync_to_legacy,
+    view,
+)
+from .field_map import Table
+from .sources import BACKUP_KEYS, Sources
+
+PHASE = "sync"
+NOT_OURS = sql.SQL("current_setting('unification.sync', true) IS DISTINCT FROM 'on'")
+TABLES = {
+    "inserted": "NEW TABLE AS after",
+    "updated": "OLD TABLE AS before NEW TABLE AS after",
+    "deleted": "OLD TABLE AS before",
+}
+EVENTS = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger of the sync: its name on its table, and how it is made."""
+
+    table: str
+    name: str
+    definition: sql.Composable
+
+
+def _statement_trigger(table: str, kind: str) -> Trigger:
+    name = f"unification_sync_{kind}"
+    return Trigger(
+        table,
+        name,
+        sql.SQL(
+            "CREATE TRIGGER {name} AFTER {event} ON {table} REFERENCING {tables} FOR EACH STATEMENT WHEN ({not_ours})"
+            " EXECUTE FUNCTION {function}()"
+        ).format(
+            name=sql.Identifier(name),
+            event=sql.SQL(EVENTS[kind]),
+            table=sql.Identifier(table),
+            tables=sql.SQL(TABLES[kind]),
+            not_ours=NOT_OURS,
+            function=sql.Identifier(f"unification_sync_{table}_{kind}"),
+        ),
+    )
+
+
+def _row_trigger(table: str, name: str, when: str, function: str, condition: sql.Composable = NOT_OURS) -> Trigger:
+    kind = "CONSTRAINT TRIGGER" if "DEFERRED" in when else "TRIGGER"
+    return Trigger(
+        table,
+        name,
+        sql.SQL("CREATE {kind} {name} {when} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION {function}()").format(
+            kind=sql.SQL(kind),
+            name=sql.Identifier(name),
+            when=sql.SQL(when),
+            condition=condition,
+            function=sql.Identifier(function),
+        ),
+    )
+
+
+def _truncate_trigger(table: str) -> Trigger:
+    name = "unification_sync_truncated"
+    return Trigger(
+        table,
+        name,
+        sql.SQL("CREATE TRIGGER {} BEFORE TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION {}()").format(
+            sql.Identifier(name), sql.Identifier(table), sql.Identifier(name)
+        ),
+    )
+
+
+TRIGGERS: tuple[Trigger, ...] = (
+    *(_statement_trigger(str(table), kind) for table in Table for kind in EVENTS),
+    _statement_trigger("profiles", "inserted"),
+    _statement_trigger("profiles", "updated"),
+    _statement_trigger("orders", "deleted"),
+    _row_trigger("users", "unification_sync_user_deleted", "BEFORE DELETE ON users", "unification_sync_user_deleted"),
+    _row_trigger(
+        "users",
+        "unification_sync_free_address",
+        "BEFORE INSERT OR UPDATE OF email ON users",
+        "unification_sync_free_address",
+    ),
+    _row_trigger(
+        "orders",
+        "unification_sync_order_written",
+        "BEFORE INSERT OR UPDATE OF user_id, customer_id ON orders",
+        "unification_sync_order_written",
+    ),
+    _row_trigger(
+        "orders",
+        "unification_sync_order_left_over",
+        "AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED",
+        "unification_sync_order_left_over",
+        sql.SQL("NEW.user_id IS NULL AND NEW.customer_id IS NOT NULL"),
+    ),
+    _row_trigger(
+        "orders",
+        "unification_sync_updated",
+        "AFTER UPDATE ON orders",
+        "unification_sync_orders_updated",
+        sql.SQL(
+            "(OLD.user_id, OLD.customer_id, OLD.total_amount) IS DISTINCT FROM"
+            " (NEW.user_id, NEW.customer_id, NEW.total_amount)"
+        ),
+    ),
+    *(_truncate_trigger(table) for table in BACKUP_KEYS),
+)
+
+
+def functions(sources: Sources) -> list[sql.Composable]:
+    """Every function, those that others name first."""
+    return [
+        sql.SQL(view.ACCOUNTS),
+        *sync_to_legacy.statements(sources),
+        *sync_locks.statements(),
+        *sync_departures.statements(),
+        *sync_from_legacy.statements(sources),
+        *sync_arrivals.statements(sources),
+        *sync_orders.statements(),
+    ]
+
+
+def install_functions(cursor: CursorWrapper, sources: Sources) -> None:
+    """Create or replace every function of the sync; nothing calls them until the triggers are there."""
+    for statement in functions(sources):
+        cursor.execute(statement)
+
+
+def install_triggers(cursor: CursorWrapper) -> None:
+    """Turn the sync on. Locks: SHARE ROW EXCLUSIVE on each table, to the end of the transaction."""
+    for trigger in TRIGGERS:
+        cursor.execute(trigger.definition)
+
+
+def install(cursor: CursorWrapper, sources: Sources) -> None:
+    """Functions and triggers; the same transaction may drop the old trigger."""
+    install_functions(cursor, sources)
+    install_triggers(cursor)
+
+
+# What the rules of identity look for with every new row.
+INDEXES: dict[str, sql.SQL] = {
+    "users_unification_email": sql.SQL("users (unification_email(email))"),
+    "users_unification_session": sql.SQL("users (session_id) WHERE session_id IS NOT NULL"),
+}
+LEFT_BEHIND = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM profile_history"
+
+
+def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """Build the indexes, then install the sync in the transaction in which the old trigger goes."""
+    with phases.phase(connection, PHASE) as detail:
+        with connection.cursor() as cursor:
+            for name, definition in INDEXES.items():
+                _index_concurrently(cursor, name, definition)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            remove(cursor)  # of a run that was killed before Django recorded it
+            install_functions(cursor, sources)
+            old_trigger.drop(cursor, connection)
+            install_triggers(cursor)
+            cursor.execute(LAST_CHANGE)
+            # The way back writes only what was changed before the sync came on, or after it went.
+            detail["on_from"] = cursor.fetchone()[0]
+            phases.note(connection, PHASE, on_from=detail["on_from"])
+
+
+def _index_concurrently(cursor: CursorWrapper, name: str, definition: sql.SQL) -> None:
+    cursor.execute(LEFT_BEHIND, [name])
+    if (found := cursor.fetchone()) and found[0]:
+        cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
+    cursor.execute(sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {}").format(sql.Identifier(name), definition))
+
+
+def turn_off(connection: BaseDatabaseWrapper) -> None:
+    """Remove the sync in the transaction in which the old trigger comes back, then the indexes."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        remove(cursor)
+        old_trigger.bring_back(cursor, connection)
+        cursor.execute(LAST_CHANGE)
+        phases.note(connection, PHASE, on_to=cursor.fetchone()[0])
+    with connection.cursor() as cursor:
+        for name in INDEXES:
+            cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
+
+
+FUNCTIONS = """
+SELECT proname, pg_get_function_identity_arguments(oid) FROM pg_proc
+WHERE proname LIKE 'unification\\_sync%' AND pronamespace = current_schema()::regnamespace
+"""
+
+
+def remove(cursor: CursorWrapper) -> None:
+    """Turn the sync off, and drop its functions."""
+    for trigger in TRIGGERS:
+        cursor.execute(
+            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                sql.Identifier(trigger.name), sql.Identifier(trigger.table)
+            )
+        )
+    cursor.execute(FUNCTIONS)
+    for name, arguments in cursor.fetchall():
+        cursor.execute(sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments)))
+
+
+STATES = """
+SELECT t.tgrelid::regclass::text, t.tgname, t.tgenabled::text FROM pg_trigger AS t
+WHERE t.tgname LIKE 'unification\\_sync%' AND NOT t.tgisinternal
+"""
+SLEEPING = {"D": "is disabled", "R": "fires for replicas alone"}
+
+
+@dataclass(frozen=True)
+class Health:
+    """`faults` names each trigger that is missing or asleep; `handovers` are changes left for the next writer to carry over."""
+
+    triggers: int
+    faults: list[str]
+    handovers: int
+
+
+def health(connection: BaseDatabaseWrapper) -> Health:
+    """Whether every trigger of the sync is there and enabled."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATES)
+        found = {(relation.rpartition(".")[2].strip('"'), name): state for relation, name, state in cursor.fetchall()}
+        cursor.execute("SELECT count(*) FROM legacy_handovers")
+        handovers = cursor.fetchone()[0]
+    faults = []
+    for trigger in TRIGGERS:
+        state = found.get((trigger.table, trigger.name))
+        if state is None:
+            faults.append(f"trigger {trigger.name} on {trigger.table} is missing")
+        elif state in SLEEPING:
+            faults.append(f"trigger {trigger.name} on {trigger.table} {SLEEPING[state]}")
+    return Health(len(TRIGGERS), faults, handovers)
