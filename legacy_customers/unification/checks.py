@@ -5,76 +5,30 @@ made of them is right only where profile_history leads from the one to the other
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import backup, old_trigger
+from . import backup, old_trigger, sync
+from .agreement import both_sides_agree
 from .conservation import Tally
 from .consolidate import WORK_TABLES, profile_rows, several_attachments, several_customers
 from .field_map import AUTH_COLUMNS, FIELD_MAP, Table
-from .sources import BACKUP_KEYS, LEGACY_TABLES, Sources, columns_of
-
-SAMPLES = 5
-
-
-@dataclass
-class Outcome:
-    """What one check saw. `rows` were looked at, of at least `expected`; `samples` name some of the `differences`."""
-
-    rows: int = 0
-    expected: int = 0
-    differences: int = 0
-    samples: list[str] = field(default_factory=list)
-    explained: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """No difference, and nothing that should have been there went unseen."""
-        return self.differences == 0 and self.rows >= self.expected
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What every check reads from: one transaction, and what is known of this database."""
-
-    connection: BaseDatabaseWrapper
-    cursor: CursorWrapper
-    sources: Sources | None
-    backed_up: dict[str, dict[str, Any]]
-
-    def one(self, statement: str | sql.Composable) -> tuple[Any, ...]:
-        self.cursor.execute(statement)
-        row: tuple[Any, ...] = self.cursor.fetchone()
-        return row
-
-    def all(self, statement: str | sql.Composable) -> list[tuple[Any, ...]]:
-        self.cursor.execute(statement)
-        return list(self.cursor.fetchall())
-
-    def named(self, statement: sql.Composable | str, rows: int, expected: int | None = None) -> Outcome:
-        """An outcome whose differences are the texts that `statement` selects."""
-        self.cursor.execute(
-            sql.SQL("SELECT count(*), (array_agg(name ORDER BY name))[1:{}] FROM ({}) AS found (name)").format(
-                sql.Literal(SAMPLES), sql.SQL(statement) if isinstance(statement, str) else statement
-            )
-        )
-        differences, samples = self.cursor.fetchone()
-        return Outcome(rows, rows if expected is None else expected, differences, samples or [])
-
-    def count(self, table: str) -> int:
-        return int(self.one(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))[0])
-
+from .snapshot import SAMPLES, Outcome, Snapshot
+from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
+from .sync_to_legacy import LOGIN_COLUMNS
 
 # Every user that the unification had before it, the old ones and the guests' new ones: `src`, and `u`, its legacy row.
 KNOWN_USERS = sql.SQL(
-    "(SELECT NULL::tid AS place, id FROM users) AS src{others} LEFT JOIN backup_users AS u ON u.id = src.id"
+    "(SELECT NULL::tid AS place, id FROM users) AS src{others}"
+    " LEFT JOIN legacy_moved_logins AS moved ON moved.moved_to = src.id"
+    " LEFT JOIN backup_users AS u ON u.id = coalesce(moved.user_id, src.id)"
 )
 NO_MORE = sql.SQL("")
-IS_KNOWN = sql.SQL("(u.id IS NOT NULL OR i.user_id IS NOT NULL)")
+ATTACHED_SINCE = "SELECT EXISTS (SELECT FROM legacy_attachments WHERE attached_at IS NOT NULL)"
+AT_THE_TAKE_OVER = sql.SQL(
+    "legacy_attachments AS MATERIALIZED (SELECT * FROM legacy_attachments WHERE attached_at IS NULL)"
+)
+IS_KNOWN = sql.SQL("(u.id IS NOT NULL OR c.id IS NOT NULL)")
 
 
 def profiles_equal_users(snapshot: Snapshot) -> Outcome:
@@ -164,14 +118,23 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
         statement = sql.SQL("{select} FROM ({rows}) AS e LEFT JOIN profiles AS p ON p.user_id = e.user_id{rest}")
         alone = profile_rows(backups, KNOWN_USERS, IS_KNOWN, None, new_id)
         others = profile_rows(backups, KNOWN_USERS, IS_KNOWN, WORK_TABLES, new_id)
+        # Where rows were attached since, those of the take-over alone stand for the table.
+        attached = AT_THE_TAKE_OVER if snapshot.one(ATTACHED_SINCE)[0] else NO_MORE
         return (
-            statement.format(select=select, rows=alone, rest=rest),
+            sql.SQL("{with_}{statement}").format(
+                with_=sql.SQL("WITH {} ").format(attached) if attached is not NO_MORE else NO_MORE,
+                statement=statement.format(select=select, rows=alone, rest=rest),
+            ),
             sql.SQL(
                 """
-        WITH several_customers AS MATERIALIZED ({several_customers}),
+        WITH {attached} several_customers AS MATERIALIZED ({several_customers}),
         several_attachments AS MATERIALIZED ({several_attachments})
         {statement}"""
-            ).format(statement=statement.format(select=select, rows=others, rest=rest), **several),
+            ).format(
+                attached=sql.SQL("{}, ").format(attached) if attached is not NO_MORE else NO_MORE,
+                statement=statement.format(select=select, rows=others, rest=rest),
+                **several,
+            ),
         )
 
     different = {
@@ -247,7 +210,7 @@ SUMMED: dict[tuple[str, ...], str] = {
             SELECT 'customer_profiles' AS source, customer_id::text AS key, interaction_count
             FROM backup_customer_profiles
             UNION ALL SELECT 'user_profiles', id::text, interaction_count FROM backup_user_profiles
-        ) AS r ON r.source = a.source AND r.key = a.key WHERE a.user_id IS NOT NULL""",
+        ) AS r ON r.source = a.source AND r.key = a.key WHERE a.user_id IS NOT NULL AND a.attached_at IS NULL""",
 }
 
 
@@ -305,12 +268,22 @@ def orders_keep_their_person(snapshot: Snapshot) -> Outcome:
             CROSS JOIN LATERAL (SELECT CASE
                 WHEN b.user_id IS NULL THEN i.user_id
                 WHEN EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id) THEN b.user_id
-                ELSE i.user_id END AS user_id) AS due
-            WHERE o.id IS NULL OR o.total_amount IS DISTINCT FROM b.total_amount
+                ELSE coalesce((SELECT moved_to FROM legacy_moved_logins WHERE user_id = b.user_id), i.user_id)
+                END AS user_id) AS due
+            WHERE (o.id IS NULL OR o.total_amount IS DISTINCT FROM b.total_amount
                 OR o.user_id IN (SELECT m.user_id FROM ({merged}) AS m)
                 OR (o.user_id = b.user_id) IS NOT TRUE AND o.user_id IS DISTINCT FROM due.user_id
                     AND NOT EXISTS (SELECT FROM ({merged}) AS m
-                        WHERE m.user_id = due.user_id AND m.survivor_user_id = o.user_id)"""
+                        WHERE m.user_id = due.user_id AND m.survivor_user_id = o.user_id))
+                AND NOT CASE WHEN o.id IS NULL THEN EXISTS (
+                    SELECT FROM legacy_deletions AS d WHERE d.source = 'orders' AND d.key = b.id::text)
+                ELSE EXISTS (
+                    SELECT FROM legacy_writes AS w
+                    WHERE w.source = 'orders' AND w.key = o.id::text AND w.hash = unification_sync_hash(o)) END
+            UNION ALL
+            SELECT concat('orders ', o.id, ': user_id') FROM orders AS o
+            JOIN legacy_identities AS i ON i.customer_id = o.customer_id
+            WHERE o.user_id IS NULL AND NOT EXISTS (SELECT FROM backup_orders AS b WHERE b.id = o.id)"""
         ).format(merged=MERGED),
         snapshot.count("backup_orders"),
         snapshot.backed_up["orders"]["rows"],
@@ -325,7 +298,8 @@ def disagreeing_orders_recorded(snapshot: Snapshot) -> Outcome:
         JOIN users AS u ON u.id = b.user_id
         JOIN legacy_identities AS i ON i.customer_id = b.customer_id
         LEFT JOIN field_conflicts AS f ON f.field = 'orders.user_id' AND f.other_row = b.id::text
-            AND f.other_value = to_jsonb(i.user_id)
+            AND (f.other_value = to_jsonb(i.user_id) OR f.other_value IN (
+                SELECT to_jsonb(moved.user_id) FROM legacy_moved_logins AS moved WHERE moved.moved_to = i.user_id))
         WHERE b.user_id IS NOT NULL AND b.customer_id IS NOT NULL AND i.user_id <> u.id AND f.id IS NULL""",
         snapshot.count("backup_orders"),
     )
@@ -363,26 +337,36 @@ def backups_untouched(snapshot: Snapshot) -> Outcome:
     return outcome
 
 
-def legacy_rows_unchanged(snapshot: Snapshot) -> Outcome:
-    """Since the backup nobody has written to the legacy tables what no profile has."""
+def legacy_rows_in_step(snapshot: Snapshot) -> Outcome:
+    """Every legacy row is as it was backed up, or as a write that the sync saw left it; one that is gone was seen to go."""
     total = Outcome()
     for table in Table:
-        columns = [name for name in snapshot.backed_up[table]["columns"] if table != "users" or name not in _LOGIN]
+        columns = [
+            name for name in snapshot.backed_up[table]["columns"] if table != "users" or name not in LOGIN_COLUMNS
+        ]
         key = sql.Identifier(BACKUP_KEYS[table])
         as_row = sql.SQL(", ").join(map(sql.Identifier, columns))
         found = snapshot.named(
             sql.SQL(
-                "SELECT concat({label}, coalesce(b.{key}, l.{key})) FROM (SELECT {key}, ROW({columns}) AS cells"
-                " FROM {backup}) AS b {join} JOIN (SELECT {key}, ROW({columns}) AS cells FROM {table}) AS l"
-                " ON l.{key} = b.{key} WHERE b.{key} IS NULL OR l.{key} IS NULL OR NOT b.cells *= l.cells"
+                """
+                SELECT concat({label}, coalesce(b.{key}, l.{key}))
+                FROM (SELECT {key}, ROW({columns}) AS cells FROM {backup}) AS b
+                FULL JOIN (SELECT {key}, ROW({columns}) AS cells, r FROM {table} AS r) AS l ON l.{key} = b.{key}
+                LEFT JOIN legacy_writes AS w ON w.source = {source} AND w.key = l.{key}::text
+                WHERE (b.{key} IS NULL OR l.{key} IS NULL OR NOT b.cells *= l.cells) AND CASE
+                    WHEN l.{key} IS NULL THEN NOT EXISTS (
+                        SELECT FROM legacy_deletions AS d WHERE d.source = {source} AND d.key = b.{key}::text)
+                    ELSE w.hash IS DISTINCT FROM unification_sync_hash(l.r) AND NOT ({new_login})
+                    END"""
             ).format(
                 label=sql.Literal(f"{table} "),
+                source=sql.Literal(str(table)),
                 key=key,
                 columns=as_row,
                 backup=sql.Identifier(f"backup_{table}"),
                 table=sql.Identifier(table),
-                # Users may have registered since; they are no legacy rows.
-                join=sql.SQL("LEFT" if table is Table.USERS else "FULL"),
+                # An account that says nothing of a person was made here, and is no row of the old world.
+                new_login=sql.SQL("b.id IS NULL AND w.id IS NULL" if table is Table.USERS else "false"),
             ),
             snapshot.backed_up[table]["rows"],
         )
@@ -393,8 +377,28 @@ def legacy_rows_unchanged(snapshot: Snapshot) -> Outcome:
     return total
 
 
-# What an application may change of a login; logins_unchanged judges it.
-_LOGIN = {"email", "updated_at", *AUTH_COLUMNS}
+def new_rows_resolve(snapshot: Snapshot) -> Outcome:
+    """Every row that came since has its person: a customers id leads to one profile, a user has one of their own."""
+    return snapshot.named(
+        sql.SQL(
+            """
+            SELECT 'customers ' || c.id FROM customers AS c
+            LEFT JOIN legacy_identities AS i ON i.customer_id = c.id
+            LEFT JOIN profiles AS p ON p.user_id = i.user_id
+            LEFT JOIN profile_aliases AS a ON a.id = c.id
+            WHERE NOT EXISTS (SELECT FROM backup_customers AS b WHERE b.id = c.id)
+                AND (p.id IS NULL OR (p.id = c.id OR a.profile_id = coalesce(p.merged_into_id, p.id)) IS NOT TRUE)
+            UNION ALL
+            SELECT concat('customer_profiles ', r.customer_id) FROM customer_profiles AS r WHERE NOT EXISTS (
+                SELECT FROM legacy_attachments AS a WHERE a.source = 'customer_profiles' AND a.key = r.customer_id::text)
+            UNION ALL
+            SELECT concat('user_profiles ', r.id) FROM user_profiles AS r WHERE NOT EXISTS (
+                SELECT FROM legacy_attachments AS a WHERE a.source = 'user_profiles' AND a.key = r.id::text)"""
+        ),
+        snapshot.count("customers"),
+    )
+
+
 _NOT_JUDGED = {"last_login", "session_id", "profile_id"}
 
 
@@ -415,10 +419,11 @@ def logins_unchanged(snapshot: Snapshot) -> Outcome:
             """
             SELECT concat(c.field, ' of users ', b.id) FROM backup_users AS b
             LEFT JOIN users AS u ON u.id = b.id
+            LEFT JOIN legacy_moved_logins AS moved ON moved.user_id = b.id
             LEFT JOIN profiles AS p ON p.user_id = b.id
             CROSS JOIN LATERAL (VALUES {cells}) AS c (field, old, new)
             LEFT JOIN ({traces}) AS t ON t.profile_id = p.id AND t.field = c.field
-            WHERE ROW({before}) IS DISTINCT FROM ROW({after}) AND c.old IS DISTINCT FROM c.new
+            WHERE moved.user_id IS NULL AND ROW({before}) IS DISTINCT FROM ROW({after}) AND c.old IS DISTINCT FROM c.new
                 AND (c.field = 'users.password_hash' AND t.field IS NOT NULL
                     OR t.first_old = coalesce(c.old, 'null') AND t.last_new = coalesce(c.new, 'null')) IS NOT TRUE"""
         ).format(
@@ -508,6 +513,13 @@ def old_trigger_gone(snapshot: Snapshot) -> Outcome:
     return Outcome(differences=len(found), samples=[f"trigger {name} on users" for name, _, _ in found])
 
 
+def sync_in_force(snapshot: Snapshot) -> Outcome:
+    """Every trigger of the two-way sync is there and awake, and no change waits to be carried over."""
+    found = sync.health(snapshot.connection)
+    samples = found.faults + ([f"{found.handovers:,} changes wait to be carried over"] if found.handovers else [])
+    return Outcome(found.triggers, found.triggers, len(found.faults) + found.handovers, samples[:SAMPLES])
+
+
 ALWAYS: tuple[Callable[[Snapshot], Outcome], ...] = (
     profiles_equal_users,
     users_without_profile,
@@ -523,6 +535,9 @@ WITH_LEGACY: tuple[Callable[[Snapshot], Outcome], ...] = (
     disagreeing_orders_recorded,
     consents_not_widened,
     logins_unchanged,
-    legacy_rows_unchanged,
+    legacy_rows_in_step,
+    new_rows_resolve,
+    both_sides_agree,
     old_trigger_gone,
+    sync_in_force,
 )

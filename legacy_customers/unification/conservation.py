@@ -37,7 +37,10 @@ class Tally:
 FALSE = sql.SQL("false")
 
 JOINED: dict[Table, sql.SQL] = {
-    Table.USERS: sql.SQL("{users} AS src LEFT JOIN profiles AS p ON p.user_id = src.id"),
+    Table.USERS: sql.SQL(
+        "{users} AS src LEFT JOIN legacy_moved_logins AS moved ON moved.user_id = src.id"
+        " LEFT JOIN profiles AS p ON p.user_id = coalesce(moved.moved_to, src.id)"
+    ),
     Table.CUSTOMERS: sql.SQL(
         "{customers} AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.id"
         " LEFT JOIN profiles AS p ON p.user_id = i.user_id LEFT JOIN users AS login ON login.id = i.user_id"
@@ -130,14 +133,17 @@ def cells_of(sources: Sources, table: Table) -> list[Cell]:
                 "user_id",
                 "",
                 sql.SQL("src.user_id IS NOT NULL"),
-                sql.SQL("p.user_id = src.user_id"),
+                sql.SQL(
+                    "p.user_id = src.user_id OR p.user_id = ("
+                    "SELECT moved_to FROM legacy_moved_logins AS moved WHERE moved.user_id = src.user_id)"
+                ),
                 sql.SQL("src.user_id"),
                 # It names nobody.
                 sql.SQL("NOT EXISTS (SELECT FROM {} AS u WHERE u.id = src.user_id)").format(sources.table("users")),
             ),
             Cell(
                 "email",
-                "",
+                "contact_email",
                 sql.SQL("unification_text(src.email) IS NOT NULL"),
                 sql.SQL(
                     "(src.email IN (login.email, p.contact_email)"
@@ -218,7 +224,9 @@ MISSING = sql.SQL(
     LEFT JOIN field_conflicts AS f ON f.profile_id = m.holder_id AND f.field = m.field AND f.path = ''
         AND f.other_table = {table} AND f.other_row = m.key AND f.other_value = m.value
     LEFT JOIN (
-        SELECT DISTINCT h.profile_id, jsonb_object_keys(h.changes) AS field FROM profile_history AS h
+        -- Where to write is the login, as long as nothing else is said.
+        SELECT DISTINCT h.profile_id, CASE k.key WHEN 'users.email' THEN 'contact_email' ELSE k.key END AS field
+        FROM profile_history AS h CROSS JOIN LATERAL jsonb_object_keys(h.changes) AS k (key)
     ) AS h ON h.profile_id = m.profile_id AND h.field = m.field
     GROUP BY m.column_name"""
 )

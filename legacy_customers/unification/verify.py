@@ -12,13 +12,12 @@ from . import backup, fingerprint, phases
 from .checks import (
     ALWAYS,
     WITH_LEGACY,
-    Outcome,
-    Snapshot,
     backups_untouched,
     cells_conserved,
     old_trigger_gone,
 )
 from .conservation import Tally, tally
+from .snapshot import Outcome, Snapshot
 from .sources import LEGACY_TABLES, existing_tables, find_sources
 
 
@@ -83,7 +82,7 @@ def _absent(snapshot: Snapshot) -> str:
     return ", ".join(table for table in wanted if table not in there)
 
 
-PHASES = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
+PHASES = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders", "sync")
 
 
 def unfinished(snapshot: Snapshot) -> list[str]:

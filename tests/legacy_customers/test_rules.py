@@ -14,16 +14,16 @@ from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
 from legacy_customers.sample.schema import Variant, schema
-from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases
+from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases, sync
 from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
 from tests.databases import temporary_database
 from tests.legacy_customers.model import KEYS, Legacy, database_lower, expect, read_legacy, read_outcome
 
 WRITTEN = ("profiles", "profile_aliases", "profile_history", "field_conflicts", "merge_suggestions")
-DECIDED = ("legacy_identities", "legacy_attachments")
+DECIDED = ("legacy_identities", "legacy_attachments", "legacy_writes")
 PHASES = (
-    *(module.PHASE for module in (backup, identity, consolidate, conflicts, orders)),
+    *(module.PHASE for module in (backup, identity, consolidate, conflicts, orders, sync)),
     *(f"{conflicts.PHASE}:{table}" for table in ("users", "customers", "customer_profiles", "user_profiles")),
 )
 JSON_NULL = "json null"  # stands for jsonb null, where None is SQL's NULL
@@ -267,6 +267,7 @@ def refill(legacy: Legacy) -> None:
     backup.drop_backups(connection)
     phases.forget(connection, *PHASES)
     with transaction.atomic(), connection.cursor() as cursor:
+        sync.remove(cursor)
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
         tables = sql.SQL(", ").join(map(sql.Identifier, (*KEYS, *WRITTEN, *DECIDED)))
@@ -284,6 +285,7 @@ def unify() -> None:
     consolidate.consolidate(connection, sources)
     conflicts.record(connection, sources)
     orders.repoint(connection, sources)
+    sync.turn_on(connection, sources)
 
 
 @pytest.fixture(scope="module", params=["current", "older"])
