@@ -133,6 +133,8 @@ def erase_legacy_rows(
         return None
     counts: dict[str, int] = {}
     with connection.cursor() as cursor:
+        # The profile was emptied before; what is written here is no news to it.
+        cursor.execute("SELECT set_config('unification.sync', 'on', true)")
         # One erasure after the other: each changes the recorded hashes.
         cursor.execute("SELECT FROM unification_phases WHERE name = %s FOR UPDATE", [backup.PHASE])
         keys = _keys(cursor, user_ids, profile_ids, emails)
@@ -151,6 +153,9 @@ def erase_legacy_rows(
                 "them. Nothing was erased; erase with that role, or make the application's role a member of it.",
             ) from error
         _agree(cursor, user_ids, tables)
+        counts["legacy_deletions"] = sum(_empty_deleted(cursor, name, keys[name]) for name in LEGACY_TABLES)
+        _sign_rows(connection, cursor, keys)
+        cursor.execute("SELECT set_config('unification.sync', '', true)")
     return counts
 
 
@@ -338,6 +343,31 @@ def _hash(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str, ke
         [keys],
     )
     return int(cursor.fetchone()[0])
+
+
+def _empty_deleted(cursor: CursorWrapper, table: str, keys: Sequence[str]) -> int:
+    """Of a row that the old application deleted only its keys and sales figures stay."""
+    kept = [*KEPT.get(table, ()), *(() if table in KEPT else ("id", "user_id", "customer_id", "total_amount"))]
+    cursor.execute(
+        "UPDATE legacy_deletions SET row = (SELECT coalesce(jsonb_object_agg(c.key, c.value), '{}')"
+        " FROM jsonb_each(row) AS c WHERE c.key = ANY(%s)) WHERE source = %s AND key = ANY(%s)",
+        [kept, table, list(keys)],
+    )
+    return cursor.rowcount
+
+
+def _sign_rows(connection: BaseDatabaseWrapper, cursor: CursorWrapper, keys: dict[str, list[str]]) -> None:
+    """Note how the emptied rows look now, as the sync notes every write; not where it is not on."""
+    cursor.execute("SELECT to_regproc('unification_sync_push') IS NOT NULL")
+    if not cursor.fetchone()[0]:
+        return
+    for table in Table:
+        cursor.execute(
+            sql.SQL("SELECT count(unification_sync_wrote(l, true)) FROM {} AS l WHERE {}").format(
+                sql.Identifier(table), _among(connection, table, "l")
+            ),
+            [keys[table]],
+        )
 
 
 # What the rules make of emptied rows: a separate guest's address is the profile's as it was, now blank; a profile was

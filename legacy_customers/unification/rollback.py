@@ -1,7 +1,8 @@
 """The way back: the legacy tables as they were, plus every write made since through the new shape, proved.
 
-The legacy tables were never written by the unification, so what is theirs is still theirs. What profile_history says
-was changed since is written back; who registered since becomes a legacy user with a customers row.
+The legacy tables were never written by the take-over, so what is theirs is still theirs, and as long as the sync was on they
+have every write since. What profile_history says was changed while it was not on is written back; who registered then
+becomes a legacy user with a customers row.
 """
 
 from collections.abc import Iterator
@@ -12,19 +13,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import consolidate, fingerprint, identity, phases
+from . import consolidate, fingerprint, identity, old_trigger, phases, sync
 from .field_map import FIELD_MAP, Field, Kind, Rule, Table
 from .sources import BACKUP_KEYS, LEGACY_TABLES, Sources, columns_of, existing_tables
 from .view import COLUMNS
 
 MADE_HERE = "'new_user', 'separate'"
 
-# What was changed since: a person's first old value of each column. The primary customers row has the profile's id.
+# What was changed since, but for what the sync has carried over: a person's first old value of each column. The primary
+# customers row has the profile's id.
 CHANGED = """
 CREATE TEMP TABLE changed ON COMMIT DROP AS
 SELECT h.profile_id, p.user_id, c.key AS field, (array_agg(c.value -> 'old' ORDER BY h.id))[1] AS first_old
 FROM profile_history AS h JOIN profiles AS p ON p.id = h.profile_id
 CROSS JOIN LATERAL jsonb_each(h.changes) AS c
+WHERE h.id <= coalesce(%(on_from)s, h.id) OR h.id > %(on_to)s
 GROUP BY h.profile_id, p.user_id, c.key
 """
 
@@ -48,6 +51,7 @@ GUESTS_SINCE = """
 INSERT INTO legacy_identities (customer_id, user_id, "case", position)
 SELECT s.profile_id, s.user_id, 'new_user', 1 FROM came_since AS s JOIN users AS u ON u.id = s.user_id
 WHERE u.email IS NULL OR (u.password_hash LIKE '!%' AND u.last_login IS NULL AND u.role::text = 'customer')
+ON CONFLICT (customer_id) DO NOTHING
 """
 
 # Who has no customers row and now needs one: who came since, and who was changed since.
@@ -58,6 +62,7 @@ SELECT {values}
 FROM profiles AS p JOIN users AS u ON u.id = p.user_id
 WHERE NOT EXISTS (SELECT FROM customers AS c WHERE c.id = p.id)
     AND NOT EXISTS (SELECT FROM backup_customers AS b WHERE b.id = p.id)
+    AND NOT EXISTS (SELECT FROM legacy_identities AS i WHERE i.customer_id = p.id)
     AND (NOT EXISTS (SELECT FROM backup_users AS b WHERE b.id = p.user_id)
         OR EXISTS (SELECT FROM changed AS x WHERE x.profile_id = p.id))
 """
@@ -70,27 +75,45 @@ def write_back(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     Errors: a value that does not fit its old column (a sum beyond integer) is refused by PostgreSQL, and nothing is done.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        made, changed = _write(cursor, sources)
+        made, changed = _write(connection, cursor, sources)
         for table in ("profile_history", "profile_aliases", "profiles"):
             cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-        phases.forget(connection, consolidate.PHASE)
+        phases.forget(connection, consolidate.PHASE, sync.PHASE)
     phases.tell(f"way back: {made:,} people since became customers, {changed:,} changed profiles written back")
 
 
 def rehearse(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Write back and take it back at once: what would stop the way back stops it before anything is dropped.
 
-    The services' own tables (the loyalty ledger, refunds, merges) go before profiles do. Errors: as `write_back`.
+    The services' own tables (the loyalty ledger, refunds, merges) go before profiles do. Errors: as `write_back`; CommandError
+    naming what the old columns cannot hold.
     """
+    _refuse_what_does_not_fit(connection)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        _write(cursor, sources)
+        _write(connection, cursor, sources)
         transaction.set_rollback(True, using=connection.alias)
 
 
-def _write(cursor: CursorWrapper, sources: Sources) -> tuple[int, int]:
+def _refuse_what_does_not_fit(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT concat(profile_id, ': ', field, ' cannot hold ', chosen_value) FROM field_conflicts"
+            " WHERE rule = 'width' AND chosen_table = 'profiles' ORDER BY 1 LIMIT 5"
+        )
+        if found := [row for (row,) in cursor.fetchall()]:
+            raise CommandError(
+                "The old tables cannot take these values back. Nothing was done.\n  profiles "
+                + "\n  profiles ".join(found)
+                + "\nMake each fit, or widen the old column, then run this again."
+            )
+
+
+def _write(connection: BaseDatabaseWrapper, cursor: CursorWrapper, sources: Sources) -> tuple[int, int]:
     """The legacy tables as they are to be; people who became customers, and profiles that had changed."""
     phases.tune(cursor)
-    cursor.execute(CHANGED)
+    cursor.execute(old_trigger.MAKING_GUESTS)
+    was_on = phases.detail_of(connection, sync.PHASE)
+    cursor.execute(CHANGED, {"on_from": was_on.get("on_from"), "on_to": was_on.get("on_to")})
     cursor.execute(CAME_SINCE)
     cursor.execute(CHANGED_AS_NEW, {"fields": [field.column for field in FIELD_MAP if _attached(field)]})
     cursor.execute(GUESTS_SINCE)
@@ -245,12 +268,14 @@ def forget_identity(connection: BaseDatabaseWrapper) -> None:
     """Remove the accounts made for guests that nobody has used; a used one stays, linked to its customers row."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         phases.tune(cursor)
+        cursor.execute(old_trigger.MAKING_GUESTS)
         # An order made since for a guest names the guest's customers row, as the old application would have.
         cursor.execute(
             f"""
 UPDATE orders AS o SET customer_id = coalesce(o.customer_id, i.customer_id), user_id = NULL
 FROM legacy_identities AS i JOIN users AS u ON u.id = i.user_id
-WHERE o.user_id = i.user_id AND i.position = 1 AND i."case" IN ({MADE_HERE})
+WHERE o.user_id = i.user_id AND i.position = 1
+    AND (i."case" IN ({MADE_HERE}) OR EXISTS (SELECT FROM legacy_moved_logins AS m WHERE m.moved_to = u.id))
     AND u.password_hash LIKE '!%' AND u.last_login IS NULL"""  # noqa: S608  (a constant)
         )
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -259,7 +284,8 @@ WHERE o.user_id = i.user_id AND i.position = 1 AND i."case" IN ({MADE_HERE})
 CREATE TEMP TABLE made ON COMMIT DROP AS
 SELECT i.user_id, i.customer_id, u.password_hash NOT LIKE '!%' OR u.last_login IS NOT NULL AS used
 FROM legacy_identities AS i JOIN users AS u ON u.id = i.user_id
-WHERE i.position = 1 AND i."case" IN ({MADE_HERE})"""  # noqa: S608  (a constant)
+WHERE i.position = 1 AND (
+    i."case" IN ({MADE_HERE}) OR EXISTS (SELECT FROM legacy_moved_logins AS m WHERE m.moved_to = u.id))"""  # noqa: S608  (a constant)
         )
         _keep_referenced(cursor)
         cursor.execute("DELETE FROM users USING made WHERE made.user_id = users.id AND NOT made.used")
@@ -294,6 +320,9 @@ def _keep_referenced(cursor: CursorWrapper) -> None:
         )
 
 
+SEEN_TO_GO = sql.SQL("EXISTS (SELECT FROM legacy_deletions AS d WHERE d.source = {source} AND d.key = {key}::text)")
+
+
 def refuse_when_rows_are_gone(connection: BaseDatabaseWrapper) -> None:
     """Before anything is taken back: every row that was backed up is still there.
 
@@ -308,8 +337,12 @@ def refuse_when_rows_are_gone(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(
                 sql.SQL(
                     "SELECT {key}::text FROM {backup} AS b WHERE NOT EXISTS"
-                    " (SELECT FROM {table} AS l WHERE l.{key} = b.{key}) ORDER BY 1 LIMIT 5"
+                    " (SELECT FROM {table} AS l WHERE l.{key} = b.{key}) AND NOT {seen_to_go} ORDER BY 1 LIMIT 5"
                 ).format(
+                    # What the old application deleted while the sync was on was deleted on purpose.
+                    seen_to_go=SEEN_TO_GO.format(
+                        source=sql.Literal(table), key=sql.Identifier("b", BACKUP_KEYS[table])
+                    ),
                     key=sql.Identifier(BACKUP_KEYS[table]),
                     backup=sql.Identifier(f"backup_{table}"),
                     table=sql.Identifier(table),

@@ -30,8 +30,11 @@ def merge_in_pairs(people: list[uuid.UUID]) -> list[ProfileMerge]:
 
 
 def test_the_judge_passes_after_every_pair_was_merged_and_after_every_merge_was_taken_back(undone: None) -> None:
-    tables = ("users", "orders", "profile_aliases", "field_conflicts", "merge_suggestions")
+    tables = ("orders", "profile_aliases", "field_conflicts", "merge_suggestions")
     before = {table: rows(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables}
+    # What the sync carries to a login's second copy of personal data is dated, and an unknown consent is none.
+    logins = "SELECT (to_jsonb(u) - 'updated_at' - 'session_id' - 'marketing_consent')::text FROM users AS u ORDER BY 1"
+    users = rows(logins)
     profiles = "SELECT (to_jsonb(p) - 'updated_at')::text FROM profiles AS p ORDER BY 1"
     people = rows(profiles)
     done = merge_in_pairs(customers())
@@ -41,6 +44,7 @@ def test_the_judge_passes_after_every_pair_was_merged_and_after_every_merge_was_
     for entry in reversed(done):
         merging.unmerge(entry.pk, by=None, via="api")
     assert rows(profiles) == people
+    assert rows(logins) == users
     assert {table: rows(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables} == before
     assert failed(verify(connection)) == {}
 
