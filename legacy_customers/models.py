@@ -93,6 +93,7 @@ class Attachment(models.Model):
     user_id = models.UUIDField(null=True)
     position = models.IntegerField(null=True)
     reason = models.CharField(max_length=32, choices=Reason.choices, null=True)
+    attached_at = models.DateTimeField(null=True, help_text="NULL: at the take-over, or not at all.")
 
     class Meta:
         db_table = "legacy_attachments"

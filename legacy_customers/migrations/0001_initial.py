@@ -118,6 +118,7 @@ class Migration(migrations.Migration):
                 ('user_id', models.UUIDField(null=True)),
                 ('position', models.IntegerField(null=True)),
                 ('reason', models.CharField(choices=[('no_customer', "its id is no customer's"), ('nobody', 'no account has the session or the address'), ('several', 'several accounts have the session or the address'), ('unverified', "the account's address is not verified")], max_length=32, null=True)),
+                ('attached_at', models.DateTimeField(help_text='NULL: at the take-over, or not at all.', null=True)),
             ],
             options={
                 'db_table': 'legacy_attachments',

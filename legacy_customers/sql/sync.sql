@@ -143,10 +143,11 @@ $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_attach(source_name text, row_key text, owner uuid) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO legacy_attachments (source, key, user_id, position)
+    INSERT INTO legacy_attachments (source, key, user_id, position, attached_at)
     SELECT source_name, row_key, owner,
-        (SELECT coalesce(max(position), 0) + 1 FROM legacy_attachments WHERE user_id = owner)
-    ON CONFLICT (source, key) DO UPDATE SET user_id = EXCLUDED.user_id, position = EXCLUDED.position, reason = NULL
+        (SELECT coalesce(max(position), 0) + 1 FROM legacy_attachments WHERE user_id = owner), clock_timestamp()
+    ON CONFLICT (source, key) DO UPDATE SET user_id = EXCLUDED.user_id, position = EXCLUDED.position, reason = NULL,
+        attached_at = EXCLUDED.attached_at
     WHERE legacy_attachments.user_id IS NULL
 $$;
 -- An empty row of the recommender's, to which the difference is added.
@@ -667,7 +668,6 @@ DECLARE
     cp customer_profiles;
     up user_profiles;
     no_cp customer_profiles;
-    no_up user_profiles;
     owner uuid;
 BEGIN
     survivor := unification_sync_person(survivor);
@@ -691,7 +691,7 @@ BEGIN
     FOR up IN SELECT r.* FROM legacy_attachments AS a JOIN user_profiles AS r ON r.id = unification_uuid(a.key)
         WHERE a.source = 'user_profiles' AND a.user_id = guest.user_id ORDER BY a.position DESC
     LOOP
-        PERFORM unification_sync_from_user_profiles(survivor, no_up, up);
+        PERFORM unification_sync_from_user_profiles(survivor, unification_sync_said_before(survivor, up), up);
     END LOOP;
     UPDATE users SET active = false WHERE id = guest.user_id AND active IS DISTINCT FROM false;
     PERFORM set_config('unified.keep_dates', 'on', true);
@@ -1315,6 +1315,53 @@ CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) 
         SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address))
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_said_before(person uuid, n user_profiles) RETURNS user_profiles
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    known profiles;
+    result user_profiles;
+BEGIN
+    SELECT * INTO known FROM profiles WHERE id = person;
+    IF (nullif(unification_text("known"."customer_type"), 'regular') IS NOT NULL) THEN
+        IF (nullif(unification_text("n"."customer_type"), 'regular') IS NOT NULL) AND n."customer_type" IS DISTINCT FROM known."customer_type" THEN
+            PERFORM unification_sync_left_out(person, 'customer_type', 'first', 'profiles', person::text, to_jsonb(known."customer_type"),
+                'user_profiles', n.id::text, to_jsonb(n."customer_type"));
+        END IF;
+        result."customer_type" := n."customer_type";
+    END IF;
+    IF (unification_text("known"."experience_level") IS NOT NULL) THEN
+        IF (unification_text("n"."experience_level") IS NOT NULL) AND n."experience_level" IS DISTINCT FROM known."experience_level" THEN
+            PERFORM unification_sync_left_out(person, 'experience_level', 'first', 'profiles', person::text, to_jsonb(known."experience_level"),
+                'user_profiles', n.id::text, to_jsonb(n."experience_level"));
+        END IF;
+        result."experience_level" := n."experience_level";
+    END IF;
+    IF (CASE WHEN jsonb_typeof("known"."price_range") = 'object' THEN unification_json("known"."price_range") END IS NOT NULL) THEN
+        IF (CASE WHEN jsonb_typeof("n"."price_range") = 'object' THEN unification_json("n"."price_range") END IS NOT NULL) AND n."price_range" IS DISTINCT FROM known."price_range" THEN
+            PERFORM unification_sync_left_out(person, 'price_range', 'first', 'profiles', person::text, to_jsonb(known."price_range"),
+                'user_profiles', n.id::text, to_jsonb(n."price_range"));
+        END IF;
+        result."price_range" := n."price_range";
+    END IF;
+    IF (unification_text("known"."language") IS NOT NULL) THEN
+        IF (unification_text("n"."language") IS NOT NULL) AND n."language" IS DISTINCT FROM known."language" THEN
+            PERFORM unification_sync_left_out(person, 'language', 'first', 'profiles', person::text, to_jsonb(known."language"),
+                'user_profiles', n.id::text, to_jsonb(n."language"));
+        END IF;
+        result."language" := n."language";
+    END IF;
+    IF (unification_text("known"."timezone") IS NOT NULL) THEN
+        IF (unification_text("n"."timezone") IS NOT NULL) AND n."timezone" IS DISTINCT FROM known."timezone" THEN
+            PERFORM unification_sync_left_out(person, 'timezone', 'first', 'profiles', person::text, to_jsonb(known."timezone"),
+                'user_profiles', n.id::text, to_jsonb(n."timezone"));
+        END IF;
+        result."timezone" := n."timezone";
+    END IF;
+    RETURN result;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
         SELECT FROM legacy_identities AS i
@@ -1761,6 +1808,7 @@ BEGIN
     END IF;
     SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = owner;
     person := unification_sync_person(person);
+
     IF NOT unification_sync_from_customer_profiles(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, 'customer_profiles', to_jsonb(nothing), to_jsonb(n));
     END IF;
@@ -1817,6 +1865,9 @@ BEGIN
     END IF;
     SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = owner;
     person := unification_sync_person(person);
+    IF was_there IS NULL THEN
+        nothing := unification_sync_said_before(person, n);
+    END IF;
     IF NOT unification_sync_from_user_profiles(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, 'user_profiles', to_jsonb(nothing), to_jsonb(n));
     END IF;

@@ -452,6 +452,7 @@ BEGIN
     END IF;
     SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = owner;
     person := unification_sync_person(person);
+    {first}
     IF NOT unification_sync_from_{name}(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, {table}, to_jsonb(nothing), to_jsonb(n));
     END IF;
@@ -474,6 +475,50 @@ END
 $$
 """
 )
+# What a session said first of a person is kept, also when another one comes: the later value is a conflict. Gives the row
+# from which the change is reckoned: nothing, but for what is known already.
+SESSION_VALUES = tuple(f for f in fields_of(Table.USER_PROFILES) if f.rule is Rule.FIRST)
+SAID_BEFORE = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_sync_said_before(person uuid, n user_profiles) RETURNS user_profiles
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    known profiles;
+    result user_profiles;
+BEGIN
+    SELECT * INTO known FROM profiles WHERE id = person;
+    {fields}
+    RETURN result;
+END
+$$
+"""
+)
+SAID_FIRST = sql.SQL(
+    """IF ({known} IS NOT NULL) THEN
+        IF ({new} IS NOT NULL) AND n.{name} IS DISTINCT FROM known.{name} THEN
+            PERFORM unification_sync_left_out(person, {label}, 'first', 'profiles', person::text, to_jsonb(known.{name}),
+                'user_profiles', n.id::text, to_jsonb(n.{name}));
+        END IF;
+        result.{name} := n.{name};
+    END IF;"""
+)
+
+
+def _said_before() -> sql.Composed:
+    return SAID_BEFORE.format(
+        fields=sql.SQL("\n    ").join(
+            SAID_FIRST.format(
+                name=sql.Identifier(field.column),
+                label=sql.Literal(field.column),
+                known=chosen(field, sql.Identifier("known", field.column)),
+                new=chosen(field, sql.Identifier("n", field.column)),
+            )
+            for field in SESSION_VALUES
+        )
+    )
+
+
 FOUND: dict[Table, str] = {
     Table.CUSTOMER_PROFILES: """SELECT i.user_id INTO owner FROM legacy_identities AS i
         WHERE i.customer_id = unification_uuid(n.customer_id::text);
@@ -487,6 +532,11 @@ FOUND: dict[Table, str] = {
                 CASE WHEN count(*) > 1 THEN 'several' WHEN count(*) = 0 THEN 'nobody' ELSE 'unverified' END
             INTO owner, why FROM users AS u WHERE unification_email(u.email) = unification_email(n.email);
         END IF;""",
+}
+SINCE = {
+    Table.USER_PROFILES: sql.SQL(
+        "IF was_there IS NULL THEN\n        nothing := unification_sync_said_before(person, n);\n    END IF;"
+    )
 }
 ORDER: dict[Table, str] = {
     Table.CUSTOMER_PROFILES: "SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p"
@@ -619,6 +669,7 @@ def statements(sources: Sources) -> list[sql.Composable]:
     """The functions of this module."""
     made: list[sql.Composable] = [
         sql.SQL(SAME_ADDRESS),
+        _said_before(),
         sql.SQL(IS_UNUSED),
         sql.SQL(IDENTIFY),
         MAKE_ACCOUNT.format(role_type=sql.SQL(sources.role_type)),
@@ -638,6 +689,7 @@ def statements(sources: Sources) -> list[sql.Composable]:
                 key=sql.Identifier(BACKUP_KEYS[table]),
                 found=sql.SQL(found),
                 order=sql.SQL(ORDER[table]),
+                first=SINCE.get(table, sql.SQL("")),
             )
         )
     return [*made, sql.SQL(SESSION), _as_legacy_has_it(), sql.SQL(PROFILES_INSERTED)]

@@ -112,7 +112,6 @@ DECLARE
     cp customer_profiles;
     up user_profiles;
     no_cp customer_profiles;
-    no_up user_profiles;
     owner uuid;
 BEGIN
     survivor := unification_sync_person(survivor);
@@ -136,7 +135,7 @@ BEGIN
     FOR up IN SELECT r.* FROM legacy_attachments AS a JOIN user_profiles AS r ON r.id = unification_uuid(a.key)
         WHERE a.source = 'user_profiles' AND a.user_id = guest.user_id ORDER BY a.position DESC
     LOOP
-        PERFORM unification_sync_from_user_profiles(survivor, no_up, up);
+        PERFORM unification_sync_from_user_profiles(survivor, unification_sync_said_before(survivor, up), up);
     END LOOP;
     UPDATE users SET active = false WHERE id = guest.user_id AND active IS DISTINCT FROM false;
     PERFORM set_config('unified.keep_dates', 'on', true);

@@ -417,10 +417,11 @@ MAKE_ATTACHED = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_attach(source_name text, row_key text, owner uuid) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO legacy_attachments (source, key, user_id, position)
+    INSERT INTO legacy_attachments (source, key, user_id, position, attached_at)
     SELECT source_name, row_key, owner,
-        (SELECT coalesce(max(position), 0) + 1 FROM legacy_attachments WHERE user_id = owner)
-    ON CONFLICT (source, key) DO UPDATE SET user_id = EXCLUDED.user_id, position = EXCLUDED.position, reason = NULL
+        (SELECT coalesce(max(position), 0) + 1 FROM legacy_attachments WHERE user_id = owner), clock_timestamp()
+    ON CONFLICT (source, key) DO UPDATE SET user_id = EXCLUDED.user_id, position = EXCLUDED.position, reason = NULL,
+        attached_at = EXCLUDED.attached_at
     WHERE legacy_attachments.user_id IS NULL
 $$;
 -- An empty row of the recommender's, to which the difference is added.

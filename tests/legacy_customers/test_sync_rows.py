@@ -186,6 +186,21 @@ def test_the_recommenders_row_and_a_session_are_attached(undone: None) -> None:
     run("INSERT INTO customer_profiles (customer_id) VALUES ('chat-77')")
 
 
+def test_a_session_from_before_is_attached_when_its_user_logs_in_and_its_first_values_stay(undone: None) -> None:
+    nobodys, session = rows(
+        "SELECT a.key, p.session_id FROM legacy_attachments AS a JOIN user_profiles AS p ON p.id::text = a.key"
+        " WHERE a.source = 'user_profiles' AND a.reason = 'nobody' AND unification_text(p.session_id) IS NOT NULL"
+        " ORDER BY a.key LIMIT 1"
+    )[0]
+    run("UPDATE profiles SET language = 'fr' WHERE id = %s", LINKED)
+    run("UPDATE users SET session_id = %s WHERE id = %s", session, LINKED_USER)
+    assert one("SELECT user_id FROM legacy_attachments WHERE key = %s", nobodys) == LINKED_USER
+    assert profile("language") == "fr"
+    language = one("SELECT language FROM user_profiles WHERE id::text = %s", nobodys)
+    kept = FieldConflict.objects.filter(profile_id=LINKED, field="user_profiles.language")
+    assert list(kept.values_list("other_value", flat=True)) == ([language] if language not in (None, "fr") else [])
+
+
 # --- a guest's address --------------------------------------------------------------------------------------------
 
 
