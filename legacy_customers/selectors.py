@@ -38,7 +38,8 @@ CASES = {
 STEPS = {
     "fingerprint": "Columns, constraints, indexes and triggers of the legacy tables are noted.",
     "backup": "The five legacy tables are copied in one snapshot, counted and hashed.",
-    "old_trigger": "The trigger that copied users into customers goes.",
+    "capture": "What the old application writes meanwhile is noted, to be carried over at the end.",
+    "old_trigger": "The trigger that copies users into customers will pass over the accounts of guests.",
     "identity": "Every legacy row gets its person; guests get an account.",
     "consolidate": "One profile per person, by the field map; every other old id becomes an alias.",
     "conflicts": "Every value that lost is recorded, every likely pair is suggested.",

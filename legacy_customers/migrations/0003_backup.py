@@ -1,18 +1,19 @@
-"""Backups of the five legacy tables, with keys, counts and hashes.
+"""From here on what others write is logged; then backups of the five legacy tables, with keys, counts and hashes.
 
-Expand. Locks: ACCESS SHARE on the legacy tables. Resumes: one transaction. Reverses: first proves that every legacy row
-equals its backup or was written since, then drops the backups.
+Expand. Locks: SHARE ROW EXCLUSIVE on each legacy table for an instant, then ACCESS SHARE. Resumes: one transaction each.
+Reverses: first proves that every legacy row equals its backup or was written since, then drops the backups and the log.
 """
 
 from django.db import migrations
 
-from legacy_customers.unification import backup, rollback
+from legacy_customers.unification import backup, capture, rollback
 from legacy_customers.unification.sources import find_sources
 
 
 def forwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
+        capture.start(connection)
         backup.back_up(connection)
 
 
@@ -21,6 +22,7 @@ def backwards(apps, schema_editor):
     if find_sources(connection):
         rollback.prove_rows(connection)
         backup.drop_backups(connection)
+        capture.forget(connection)
 
 
 class Migration(migrations.Migration):

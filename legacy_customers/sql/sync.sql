@@ -567,62 +567,82 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_left(gone "users") RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ('users', gone."id"::text, to_jsonb(gone) - 'password_hash', session_user)
+$$;
+
 CREATE OR REPLACE FUNCTION unification_sync_users_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT 'users', r."id"::text, to_jsonb(r) - 'password_hash', session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::"users") FROM before AS r;
     RETURN NULL;
 END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_left(gone "customers") RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ('customers', gone."id"::text, to_jsonb(gone), session_user)
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_customers_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT 'customers', r."id"::text, to_jsonb(r), session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::"customers") FROM before AS r;
     RETURN NULL;
 END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_left(gone "customer_profiles") RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ('customer_profiles', gone."customer_id"::text, to_jsonb(gone), session_user)
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT 'customer_profiles', r."customer_id"::text, to_jsonb(r), session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::"customer_profiles") FROM before AS r;
     RETURN NULL;
 END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_left(gone "user_profiles") RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ('user_profiles', gone."id"::text, to_jsonb(gone), session_user)
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_user_profiles_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT 'user_profiles', r."id"::text, to_jsonb(r), session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::"user_profiles") FROM before AS r;
     RETURN NULL;
 END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_left(gone "orders") RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ('orders', gone."id"::text, to_jsonb(gone), session_user)
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_orders_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT 'orders', r."id"::text, to_jsonb(r), session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::"orders") FROM before AS r;
     RETURN NULL;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_user_deleted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION unification_sync_move_login(gone users) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     person uuid;
-    login users := OLD;
+    login users := gone;
     reference record;
     via text := current_setting('unified.via', true);
+    syncing text := current_setting('unification.sync', true);
 BEGIN
-    SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = OLD.id;
+    SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = gone.id;
     IF person IS NULL THEN
-        RETURN OLD;
+        RETURN;
     END IF;
     PERFORM unification_sync_person(person);
     PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true),
@@ -630,15 +650,15 @@ BEGIN
     INSERT INTO users (email, password_hash, role, active, email_verified, phone_verified, age_verified, terms_accepted,
         created_at, updated_at)
     SELECT NULL, '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
-        'customer', OLD.active, false, false, OLD.age_verified, OLD.terms_accepted, OLD.created_at, OLD.updated_at
+        'customer', gone.active, false, false, gone.age_verified, gone.terms_accepted, gone.created_at, gone.updated_at
     RETURNING * INTO login;
-    INSERT INTO legacy_moved_logins (user_id, moved_to) VALUES (OLD.id, login.id)
+    INSERT INTO legacy_moved_logins (user_id, moved_to) VALUES (gone.id, login.id)
     ON CONFLICT (user_id) DO UPDATE SET moved_to = EXCLUDED.moved_to;
-    UPDATE profiles SET user_id = login.id, contact_email = coalesce(contact_email, OLD.email) WHERE user_id = OLD.id;
-    UPDATE legacy_identities SET user_id = login.id WHERE user_id = OLD.id;
-    UPDATE legacy_attachments SET user_id = login.id WHERE user_id = OLD.id;
-    UPDATE orders AS o SET user_id = login.id WHERE o.user_id = OLD.id AND NOT (
-        EXISTS (SELECT FROM backup_orders AS b WHERE b.id = o.id AND b.user_id = OLD.id)
+    UPDATE profiles SET user_id = login.id, contact_email = coalesce(contact_email, gone.email) WHERE user_id = gone.id;
+    UPDATE legacy_identities SET user_id = login.id WHERE user_id = gone.id;
+    UPDATE legacy_attachments SET user_id = login.id WHERE user_id = gone.id;
+    UPDATE orders AS o SET user_id = login.id WHERE o.user_id = gone.id AND NOT (
+        EXISTS (SELECT FROM backup_orders AS b WHERE b.id = o.id AND b.user_id = gone.id)
         AND EXISTS (
             SELECT FROM pg_constraint AS c JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
             WHERE c.conrelid = 'orders'::regclass AND c.confrelid = 'users'::regclass AND c.contype = 'f'
@@ -650,10 +670,17 @@ BEGIN
             AND (c.conrelid, a.attname) NOT IN (('orders'::regclass, 'user_id'), ('profiles'::regclass, 'user_id'))
     LOOP
         EXECUTE format('UPDATE %s SET %I = $1 WHERE %I = $2', reference.relation, reference.name, reference.name)
-        USING login.id, OLD.id;
+        USING login.id, gone.id;
     END LOOP;
-    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true),
+    PERFORM set_config('unification.sync', coalesce(syncing, ''), true), set_config('unified.via', coalesce(via, ''), true),
         set_config('unified.keep_dates', '', true);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_user_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM unification_sync_move_login(OLD);
     RETURN OLD;
 END
 $$;
@@ -1182,36 +1209,66 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_users_changed(o "users", n "users") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    person uuid := (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id);
+BEGIN
+    IF person IS NULL THEN
+        PERFORM unification_sync_users_arrived(n);
+        RETURN;
+    END IF;
+    person := unification_sync_person(person);
+    IF n.session_id IS DISTINCT FROM o.session_id THEN
+        PERFORM unification_sync_session(n);
+    END IF;
+    IF NOT unification_sync_from_users(person, o, n) THEN
+        PERFORM unification_sync_hand_over(person, 'users', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION unification_sync_users_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
-    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
     FOR change IN
         SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
         WHERE ("o"."email", "o"."active", "o"."email_verified", "o"."phone_verified", "o"."session_id", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."email", "n"."active", "n"."email_verified", "n"."phone_verified", "n"."session_id", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") ORDER BY 3, n."id"
     LOOP
-        person := change.owner;
         PERFORM unification_sync_wrote(change.n, false);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF person IS NULL THEN
-            PERFORM unification_sync_users_arrived(change.n);
-        ELSE
-            person := unification_sync_person(person);
-            IF (change.n).session_id IS DISTINCT FROM (change.o).session_id THEN
-                PERFORM unification_sync_session(change.n);
-            END IF;
-            IF NOT unification_sync_from_users(person, change.o, change.n) THEN
-                PERFORM unification_sync_hand_over(person, 'users', to_jsonb(change.o), to_jsonb(change.n));
-            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-                PERFORM unification_sync_settle(person);
-            END IF;
-        END IF;
+        PERFORM unification_sync_users_changed(change.o, change.n);
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     END LOOP;
     RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_customers_changed(o "customers", n "customers") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    person uuid := (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id);
+BEGIN
+    IF person IS NULL THEN
+        PERFORM unification_sync_customers_arrived(n);
+        RETURN;
+    END IF;
+    person := unification_sync_person(person);
+    IF n.user_id IS DISTINCT FROM o.user_id THEN
+        PERFORM unification_sync_linked(o, n);
+    END IF;
+    IF NOT unification_sync_from_customers(person, o, n) THEN
+        PERFORM unification_sync_hand_over(person, 'customers', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
 END
 $$;
 
@@ -1219,32 +1276,38 @@ CREATE OR REPLACE FUNCTION unification_sync_customers_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
-    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
     FOR change IN
         SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
         WHERE o *<> n ORDER BY 3, n."id"
     LOOP
-        person := change.owner;
         PERFORM unification_sync_wrote(change.n, false);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF person IS NULL THEN
-            PERFORM unification_sync_customers_arrived(change.n);
-        ELSE
-            person := unification_sync_person(person);
-            IF (change.n).user_id IS DISTINCT FROM (change.o).user_id THEN
-                PERFORM unification_sync_linked(change.o, change.n);
-            END IF;
-            IF NOT unification_sync_from_customers(person, change.o, change.n) THEN
-                PERFORM unification_sync_hand_over(person, 'customers', to_jsonb(change.o), to_jsonb(change.n));
-            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-                PERFORM unification_sync_settle(person);
-            END IF;
-        END IF;
+        PERFORM unification_sync_customers_changed(change.o, change.n);
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     END LOOP;
     RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_changed(o "customer_profiles", n "customer_profiles") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    person uuid := (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text);
+BEGIN
+    IF person IS NULL THEN
+        PERFORM unification_sync_customer_profiles_arrived(n);
+        RETURN;
+    END IF;
+    person := unification_sync_person(person);
+
+    IF NOT unification_sync_from_customer_profiles(person, o, n) THEN
+        PERFORM unification_sync_hand_over(person, 'customer_profiles', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
 END
 $$;
 
@@ -1252,30 +1315,38 @@ CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_updated() RETURNS 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
-    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
     FOR change IN
         SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner FROM before AS o JOIN after AS n ON n."customer_id" = o."customer_id"
         WHERE o *<> n ORDER BY 3, n."customer_id"
     LOOP
-        person := change.owner;
         PERFORM unification_sync_wrote(change.n, false);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF person IS NULL THEN
-            PERFORM unification_sync_customer_profiles_arrived(change.n);
-        ELSE
-            person := unification_sync_person(person);
-
-            IF NOT unification_sync_from_customer_profiles(person, change.o, change.n) THEN
-                PERFORM unification_sync_hand_over(person, 'customer_profiles', to_jsonb(change.o), to_jsonb(change.n));
-            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-                PERFORM unification_sync_settle(person);
-            END IF;
-        END IF;
+        PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     END LOOP;
     RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_user_profiles_changed(o "user_profiles", n "user_profiles") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    person uuid := (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text);
+BEGIN
+    IF person IS NULL THEN
+        PERFORM unification_sync_user_profiles_arrived(n);
+        RETURN;
+    END IF;
+    person := unification_sync_person(person);
+
+    IF NOT unification_sync_from_user_profiles(person, o, n) THEN
+        PERFORM unification_sync_hand_over(person, 'user_profiles', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
 END
 $$;
 
@@ -1283,27 +1354,15 @@ CREATE OR REPLACE FUNCTION unification_sync_user_profiles_updated() RETURNS trig
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
-    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
     FOR change IN
         SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
         WHERE o *<> n ORDER BY 3, n."id"
     LOOP
-        person := change.owner;
         PERFORM unification_sync_wrote(change.n, false);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF person IS NULL THEN
-            PERFORM unification_sync_user_profiles_arrived(change.n);
-        ELSE
-            person := unification_sync_person(person);
-
-            IF NOT unification_sync_from_user_profiles(person, change.o, change.n) THEN
-                PERFORM unification_sync_hand_over(person, 'user_profiles', to_jsonb(change.o), to_jsonb(change.n));
-            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-                PERFORM unification_sync_settle(person);
-            END IF;
-        END IF;
+        PERFORM unification_sync_user_profiles_changed(change.o, change.n);
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     END LOOP;
     RETURN NULL;
@@ -1708,8 +1767,12 @@ DECLARE
     c customers;
     others uuid[];
 BEGIN
-    -- Where nothing keeps a row from naming a user who is not there yet, that row is theirs.
+    -- Where nothing keeps a row from naming a user who is not there yet, that row is theirs; one that came with them,
+    -- and is nobody's yet, is their primary row.
     SELECT * INTO c FROM customers WHERE user_id = n.id LIMIT 1;
+    IF c.id IS NOT NULL AND NOT EXISTS (SELECT FROM legacy_identities WHERE customer_id = c.id) THEN
+        new_id := c.id;
+    END IF;
     INSERT INTO profiles (id, user_id, "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at", is_verified) VALUES (new_id, n.id, unification_text("n"."first_name"), unification_text("n"."last_name"), unification_text("n"."phone"), "n"."date_of_birth", "n"."marketing_consent" IS TRUE, "n"."created_at" AT TIME ZONE 'UTC', "n"."updated_at" AT TIME ZONE 'UTC', n.email_verified IS TRUE OR n.phone_verified IS TRUE) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN;

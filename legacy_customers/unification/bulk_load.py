@@ -49,33 +49,69 @@ def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
                 cursor.execute(sql.SQL("DROP INDEX {}").format(_relation(name)))
 
 
-def put_back(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
-    """Build what was noted and is not there: keys and indexes first, foreign keys unchecked, then checked."""
-    noted = phases.detail_of(connection, phase).get("set_aside", {}).get(table, [])
-    for kind, owner, name, definition, is_foreign in sorted(noted, key=lambda row: row[4]):
-        if kind == "index":
-            statement: sql.Composable = sql.SQL(definition)
-        else:
-            statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                _relation(owner),
-                sql.Identifier(name),
-                sql.SQL(definition + (" NOT VALID" if is_foreign else "")),  # as PostgreSQL wrote it
-            )
-        locks.patiently(connection, partial(_build, connection, table, (owner, name), statement))
-    for _, owner, name, _, _ in (row for row in noted if row[4]):
-        validate = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
-        locks.patiently(connection, partial(_build, connection, table, None, validate))
+def put_back(connection: BaseDatabaseWrapper, phase: str, table: str, *, own_foreign_keys: bool = True) -> None:
+    """Build what was noted and is not there: keys and indexes first, foreign keys unchecked, then checked.
+
+    Without the table's own foreign keys where others may still delete what they point at: `put_back_unchecked`, `validate`.
+    """
+    wanted = [row for row in _noted(connection, phase, table) if own_foreign_keys or not _is_own(row, table)]
+    for row in sorted(wanted, key=lambda row: row[4]):
+        locks.patiently(connection, partial(_build, connection, table, row))
+    for row in wanted:
+        if row[4]:
+            locks.patiently(connection, partial(_validate, connection, row))
 
 
-def _build(
-    connection: BaseDatabaseWrapper, table: str, thing: tuple[str, str] | None, statement: sql.Composable
-) -> None:
-    """Run `statement`, unless the `thing` (its owner and name) that it makes is there."""
+def put_back_unchecked(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
+    """The table's own foreign keys, from now on, in the running transaction. Locks: SHARE ROW EXCLUSIVE on both tables."""
+    for row in _noted(connection, phase, table):
+        if _is_own(row, table):
+            _build(connection, table, row)
+
+
+def validate(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
+    """Check all rows against the table's own foreign keys. Locks: ROW SHARE on what they point at."""
+    for row in _noted(connection, phase, table):
+        if _is_own(row, table):
+            locks.patiently(connection, partial(_validate, connection, row))
+
+
+# Kind, table, name, definition, whether it is a foreign key.
+Row = tuple[str, str, str, str, bool]
+
+
+def _noted(connection: BaseDatabaseWrapper, phase: str, table: str) -> list[Row]:
+    return [tuple(row) for row in phases.detail_of(connection, phase).get("set_aside", {}).get(table, [])]
+
+
+def _is_own(row: Row, table: str) -> bool:
+    return row[4] and row[1] == table
+
+
+def _build(connection: BaseDatabaseWrapper, table: str, row: Row) -> None:
+    """Build it, unless it is there."""
+    kind, owner, name, definition, is_foreign = row
+    if kind == "index":
+        statement: sql.Composable = sql.SQL(definition)
+    else:
+        statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+            _relation(owner),
+            sql.Identifier(name),
+            sql.SQL(definition + (" NOT VALID" if is_foreign else "")),  # as PostgreSQL wrote it
+        )
     with connection.cursor() as cursor:
         phases.tune(cursor)
         cursor.execute(FIND, {"table": table})
-        if thing not in {(row[1], row[2]) for row in cursor.fetchall()}:
+        if (owner, name) not in {(found[1], found[2]) for found in cursor.fetchall()}:
             cursor.execute(statement)
+
+
+def _validate(connection: BaseDatabaseWrapper, row: Row) -> None:
+    with connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(_relation(row[1]), sql.Identifier(row[2]))
+        )
 
 
 def _relation(name: str) -> sql.Composable:

@@ -437,11 +437,6 @@ UNION ALL SELECT {columns} FROM profiles_of_others AS n WHERE {places}
     ).format(columns=COLUMNS, places=places)
 
 
-# Who has registered since the backup.
-NOT_COPIED = """
-SELECT u.id FROM users AS u WHERE NOT EXISTS (SELECT FROM profiles AS p WHERE p.user_id = u.id)
-"""
-
 ALIASES = """
 INSERT INTO profile_aliases (id, profile_id)
 SELECT i.customer_id, p.id
@@ -466,20 +461,14 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             return cursor.rowcount
 
         detail["rows"] = phases.run_ranges(connection, PHASE, copy)
-        bulk_load.put_back(connection, PHASE, "profiles")
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            if phases.create_work_table(cursor, sql.Identifier("not_copied"), sql.SQL(NOT_COPIED)):
-                make_work_tables(cursor, sources, sql.SQL("src.id IN (SELECT id FROM not_copied)"))
-                cursor.execute(insert_profiles(sql.SQL("true")))
-                detail["rows"] += cursor.rowcount
+        bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
             cursor.execute(ALIASES)
             detail["aliases"] = cursor.rowcount
             cursor.execute(
                 "DROP TABLE IF EXISTS pg_temp.several_customers, pg_temp.several_attachments, pg_temp.profiles_alone,"
-                " pg_temp.profiles_of_others, pg_temp.not_copied"
+                " pg_temp.profiles_of_others"
             )
             cursor.execute("ANALYZE profiles")
             cursor.execute("ANALYZE profile_aliases")

@@ -71,7 +71,7 @@ def phase(connection: BaseDatabaseWrapper, name: str) -> Iterator[dict[str, Any]
     yield detail
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE unification_phases SET finished_at = clock_timestamp(), rows = %s, detail = %s WHERE name = %s",
+            "UPDATE unification_phases SET finished_at = clock_timestamp(), rows = %s, detail = detail || %s WHERE name = %s",
             [detail.get("rows", 0), json.dumps(detail), name],
         )
     tell(f"{name}: {detail.get('rows', 0):,} rows in {time.monotonic() - started:.1f} s")

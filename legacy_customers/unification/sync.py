@@ -5,13 +5,20 @@ Statement triggers on the legacy tables and on profiles, all rendered from the f
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from config import locks
+
 from . import (
+    bulk_load,
+    capture,
+    catch_up,
+    consolidate,
     old_trigger,
     phases,
     sync_arrivals,
@@ -174,15 +181,40 @@ def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         with connection.cursor() as cursor:
             for name, definition in INDEXES.items():
                 _index_concurrently(cursor, name, definition)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            remove(cursor)  # of a run that was killed before Django recorded it
-            install_functions(cursor, sources)
-            old_trigger.drop(cursor, connection)
-            install_triggers(cursor)
-            cursor.execute(LAST_CHANGE)
-            # The way back writes only what was changed before the sync came on, or after it went.
-            detail["on_from"] = cursor.fetchone()[0]
-            phases.note(connection, PHASE, on_from=detail["on_from"])
+        if capture.is_on(connection):
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                install_functions(cursor, sources)
+                for statement in catch_up.statements(connection):
+                    cursor.execute(statement)
+                if "on_from" not in detail:
+                    # The way back writes only what was changed before the sync came on, or after it went.
+                    cursor.execute(LAST_CHANGE)
+                    detail["on_from"] = cursor.fetchone()[0]
+                    phases.note(connection, PHASE, on_from=detail["on_from"])
+            detail["rows"] = catch_up.catch_up(connection)
+            # While it waited for its locks, more may have been written than writers can be kept waiting for.
+            while (last := locks.patiently(connection, partial(_change_over, connection))) is None:
+                detail["rows"] += catch_up.catch_up(connection)
+            detail["rows"] += last
+        bulk_load.validate(connection, consolidate.PHASE, "profiles")
+
+
+def _change_over(connection: BaseDatabaseWrapper) -> int | None:
+    """The last of the log, and the sync in place of log and old trigger; gives the rows that were left. Writers wait.
+
+    None: too many are left, and nothing was done.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK)
+        if catch_up.is_long(cursor):
+            return None
+        rows = catch_up.carry_over(cursor)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # no ALTER TABLE while a check is to come
+        bulk_load.put_back_unchecked(connection, consolidate.PHASE, "profiles")
+        capture.stop(cursor)
+        old_trigger.drop(cursor, connection)
+        install_triggers(cursor)
+    return rows
 
 
 def _index_concurrently(cursor: CursorWrapper, name: str, definition: sql.SQL) -> None:
@@ -195,6 +227,7 @@ def _index_concurrently(cursor: CursorWrapper, name: str, definition: sql.SQL) -
 def turn_off(connection: BaseDatabaseWrapper) -> None:
     """Remove the sync in the transaction in which the old trigger comes back, then the indexes."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        capture.go_on(connection, cursor)
         remove(cursor)
         old_trigger.bring_back(cursor, connection)
         cursor.execute(LAST_CHANGE)
@@ -203,6 +236,11 @@ def turn_off(connection: BaseDatabaseWrapper) -> None:
         for name in INDEXES:
             cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
 
+
+# Writers wait from here to the end of the transaction, readers do not.
+LOCK = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+    sql.SQL(", ").join(map(sql.Identifier, BACKUP_KEYS)),
+)
 
 FUNCTIONS = """
 SELECT proname, pg_get_function_identity_arguments(oid) FROM pg_proc

@@ -345,8 +345,12 @@ DECLARE
     c customers;
     others uuid[];
 BEGIN
-    -- Where nothing keeps a row from naming a user who is not there yet, that row is theirs.
+    -- Where nothing keeps a row from naming a user who is not there yet, that row is theirs; one that came with them,
+    -- and is nobody's yet, is their primary row.
     SELECT * INTO c FROM customers WHERE user_id = n.id LIMIT 1;
+    IF c.id IS NOT NULL AND NOT EXISTS (SELECT FROM legacy_identities WHERE customer_id = c.id) THEN
+        new_id := c.id;
+    END IF;
     INSERT INTO profiles (id, user_id, {columns}) VALUES (new_id, n.id, {values}) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN;

@@ -6,13 +6,20 @@ from .field_map import Table
 from .sources import BACKUP_KEYS
 
 # The row's person keeps what it brought. A row that comes back is known again.
+LEFT = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_sync_left(gone {relation}) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO legacy_deletions (source, key, row, deleted_by)
+    VALUES ({table}, gone.{key}::text, to_jsonb(gone){without}, session_user)
+$$
+"""
+)
 DELETED = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_{name}_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO legacy_deletions (source, key, row, deleted_by)
-    SELECT {table}, r.{key}::text, to_jsonb(r){without}, session_user FROM before AS r;
+    PERFORM unification_sync_left(ROW(r.*)::{relation}) FROM before AS r;
     RETURN NULL;
 END
 $$
@@ -24,15 +31,24 @@ $$
 USER_DELETED = """
 CREATE OR REPLACE FUNCTION unification_sync_user_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM unification_sync_move_login(OLD);
+    RETURN OLD;
+END
+$$
+"""
+MOVE_LOGIN = """
+CREATE OR REPLACE FUNCTION unification_sync_move_login(gone users) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     person uuid;
-    login users := OLD;
+    login users := gone;
     reference record;
     via text := current_setting('unified.via', true);
+    syncing text := current_setting('unification.sync', true);
 BEGIN
-    SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = OLD.id;
+    SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = gone.id;
     IF person IS NULL THEN
-        RETURN OLD;
+        RETURN;
     END IF;
     PERFORM unification_sync_person(person);
     PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true),
@@ -40,15 +56,15 @@ BEGIN
     INSERT INTO users (email, password_hash, role, active, email_verified, phone_verified, age_verified, terms_accepted,
         created_at, updated_at)
     SELECT NULL, '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
-        'customer', OLD.active, false, false, OLD.age_verified, OLD.terms_accepted, OLD.created_at, OLD.updated_at
+        'customer', gone.active, false, false, gone.age_verified, gone.terms_accepted, gone.created_at, gone.updated_at
     RETURNING * INTO login;
-    INSERT INTO legacy_moved_logins (user_id, moved_to) VALUES (OLD.id, login.id)
+    INSERT INTO legacy_moved_logins (user_id, moved_to) VALUES (gone.id, login.id)
     ON CONFLICT (user_id) DO UPDATE SET moved_to = EXCLUDED.moved_to;
-    UPDATE profiles SET user_id = login.id, contact_email = coalesce(contact_email, OLD.email) WHERE user_id = OLD.id;
-    UPDATE legacy_identities SET user_id = login.id WHERE user_id = OLD.id;
-    UPDATE legacy_attachments SET user_id = login.id WHERE user_id = OLD.id;
-    UPDATE orders AS o SET user_id = login.id WHERE o.user_id = OLD.id AND NOT (
-        EXISTS (SELECT FROM backup_orders AS b WHERE b.id = o.id AND b.user_id = OLD.id)
+    UPDATE profiles SET user_id = login.id, contact_email = coalesce(contact_email, gone.email) WHERE user_id = gone.id;
+    UPDATE legacy_identities SET user_id = login.id WHERE user_id = gone.id;
+    UPDATE legacy_attachments SET user_id = login.id WHERE user_id = gone.id;
+    UPDATE orders AS o SET user_id = login.id WHERE o.user_id = gone.id AND NOT (
+        EXISTS (SELECT FROM backup_orders AS b WHERE b.id = o.id AND b.user_id = gone.id)
         AND EXISTS (
             SELECT FROM pg_constraint AS c JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
             WHERE c.conrelid = 'orders'::regclass AND c.confrelid = 'users'::regclass AND c.contype = 'f'
@@ -60,11 +76,10 @@ BEGIN
             AND (c.conrelid, a.attname) NOT IN (('orders'::regclass, 'user_id'), ('profiles'::regclass, 'user_id'))
     LOOP
         EXECUTE format('UPDATE %s SET %I = $1 WHERE %I = $2', reference.relation, reference.name, reference.name)
-        USING login.id, OLD.id;
+        USING login.id, gone.id;
     END LOOP;
-    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true),
+    PERFORM set_config('unification.sync', coalesce(syncing, ''), true), set_config('unified.via', coalesce(via, ''), true),
         set_config('unified.keep_dates', '', true);
-    RETURN OLD;
 END
 $$
 """
@@ -204,20 +219,24 @@ def statements() -> list[sql.Composable]:
     """The functions of this module."""
     from .field_map import fields_of
 
-    made: list[sql.Composable] = [
-        DELETED.format(
-            name=sql.SQL(table),
-            table=sql.Literal(table),
-            key=sql.Identifier(key),
-            without=sql.SQL(" - 'password_hash'" if table == "users" else ""),
+    made: list[sql.Composable] = []
+    for table, key in BACKUP_KEYS.items():
+        relation = sql.Identifier(table)
+        made.append(
+            LEFT.format(
+                relation=relation,
+                table=sql.Literal(table),
+                key=sql.Identifier(key),
+                without=sql.SQL(" - 'password_hash'" if table == "users" else ""),
+            )
         )
-        for table, key in BACKUP_KEYS.items()
-    ]
+        made.append(DELETED.format(name=sql.SQL(table), relation=relation))
     assigned = sql.SQL(", ").join(
         sql.SQL("{0} = q.{0}").format(sql.Identifier(field.column)) for field in fields_of(Table.CUSTOMERS)
     )
     return [
         *made,
+        sql.SQL(MOVE_LOGIN),
         sql.SQL(USER_DELETED),
         sql.SQL(MERGE).format(assigned=assigned),
         sql.SQL(LINKED),

@@ -58,33 +58,46 @@ $$
 """
 )
 
+# A row that has changed: whose it is, and what of it is theirs.
+CHANGED = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_sync_{name}_changed(o {relation}, n {relation}) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    person uuid := ({owner});
+BEGIN
+    IF person IS NULL THEN
+        PERFORM unification_sync_{name}_arrived(n);
+        RETURN;
+    END IF;
+    person := unification_sync_person(person);
+    {first}
+    IF NOT unification_sync_from_{name}(person, o, n) THEN
+        PERFORM unification_sync_hand_over(person, {table}, to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
+END
+$$
+"""
+)
+
 UPDATED = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_{name}_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
-    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
     FOR change IN
         SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner FROM before AS o JOIN after AS n ON n.{key} = o.{key}
         WHERE {changed} ORDER BY 3, n.{key}
     LOOP
-        person := change.owner;
         PERFORM unification_sync_wrote(change.n, false);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF person IS NULL THEN
-            PERFORM unification_sync_{name}_arrived(change.n);
-        ELSE
-            person := unification_sync_person(person);
-            {first}
-            IF NOT unification_sync_from_{name}(person, change.o, change.n) THEN
-                PERFORM unification_sync_hand_over(person, {table}, to_jsonb(change.o), to_jsonb(change.n));
-            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-                PERFORM unification_sync_settle(person);
-            END IF;
-        END IF;
+        PERFORM unification_sync_{name}_changed(change.o, change.n);
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     END LOOP;
     RETURN NULL;
@@ -328,15 +341,19 @@ def statements(sources: Sources) -> list[sql.Composable]:
     """The functions of this module."""
     made: list[sql.Composable] = [_from(sources, table) for table in Table]
     for table in Table:
+        parts: dict[str, sql.Composable] = {
+            "name": sql.SQL(table.value),
+            "relation": sql.Identifier(table),
+            "owner": OWNER[table],
+        }
+        made.append(
+            CHANGED.format(table=sql.Literal(str(table)), first=FIRST.get(table, sql.SQL("")), **parts),
+        )
         made.append(
             UPDATED.format(
-                name=sql.SQL(table.value),
-                relation=sql.Identifier(table),
-                table=sql.Literal(str(table)),
                 key=sql.Identifier(BACKUP_KEYS[table]),
-                owner=OWNER[table],
-                first=FIRST.get(table, sql.SQL("")),
                 changed=_changed(sources) if table is Table.USERS else sql.SQL("o *<> n"),
+                **parts,
             )
         )
     return made
@@ -345,13 +362,13 @@ def statements(sources: Sources) -> list[sql.Composable]:
 # Before the values: what a change says about whose the row is.
 FIRST = {
     Table.CUSTOMERS: sql.SQL(
-        """IF (change.n).user_id IS DISTINCT FROM (change.o).user_id THEN
-                PERFORM unification_sync_linked(change.o, change.n);
-            END IF;"""
+        """IF n.user_id IS DISTINCT FROM o.user_id THEN
+        PERFORM unification_sync_linked(o, n);
+    END IF;"""
     ),
     Table.USERS: sql.SQL(
-        """IF (change.n).session_id IS DISTINCT FROM (change.o).session_id THEN
-                PERFORM unification_sync_session(change.n);
-            END IF;"""
+        """IF n.session_id IS DISTINCT FROM o.session_id THEN
+        PERFORM unification_sync_session(n);
+    END IF;"""
     ),
 }

@@ -76,6 +76,7 @@ def test_decided_suggestions_are_counted_apart(shop: str) -> None:
 def test_steps_are_shown_with_rows_and_duration(shop: str) -> None:
     steps = overview().steps
     assert [(step.name, step.rows) for step in steps if step.name != "preflight"] == [
+        ("capture", 0),
         ("backup", 1644),
         ("old_trigger", 0),
         ("identity", 803),

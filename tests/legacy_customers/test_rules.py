@@ -14,7 +14,7 @@ from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
 from legacy_customers.sample.schema import Variant, schema
-from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, phases, sync
+from legacy_customers.unification import backup, capture, conflicts, consolidate, identity, orders, phases, sync
 from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
 from tests.databases import temporary_database
@@ -280,6 +280,7 @@ def unify() -> None:
     """The steps of `migrate` that move rows."""
     sources = find_sources(connection)
     assert sources
+    capture.start(connection)
     backup.back_up(connection)
     identity.identify(connection, sources)
     consolidate.consolidate(connection, sources)
