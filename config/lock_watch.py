@@ -76,6 +76,7 @@ class LockWatch:
         connection.ensure_connection()
         self.ours: set[int] = {connection.connection.info.backend_pid}
         self.longest: Caused | None = None
+        self._recent: Wait | None = None
         self.failure: str | None = None
         self.samples = 0
         self._began = time.monotonic()
@@ -117,6 +118,11 @@ class LockWatch:
         """What session `pid` of ours was last seen waiting for; None where it was not seen waiting."""
         return self._hindrances.get(pid)
 
+    def longest_since_asked(self) -> Wait | None:
+        """The longest wait of another session for ours since this was last asked."""
+        found, self._recent = self._recent, None
+        return found
+
     def forget(self, pid: int) -> None:
         """Session `pid` begins anew: an older hindrance of its is history."""
         self._hindrances.pop(pid, None)
@@ -139,6 +145,8 @@ class LockWatch:
                 found = dict(self._session.execute(TRANSACTIONS, [list(wait.blockers)]).fetchall())
                 self._hindrances[wait.pid] = Hindrance(wait, frozenset(found.values()))
         for wait in caused(waits, self.ours):
+            if self._recent is None or wait.milliseconds > self._recent.milliseconds:
+                self._recent = wait
             longest = self.longest
             if longest is not None and (wait.pid, wait.began) == (longest.wait.pid, longest.wait.began):
                 self.longest = Caused(wait, longest.statement)  # what it began with

@@ -29,6 +29,14 @@ UNIFICATION_WORK_MEM: str = env.str("UNIFICATION_WORK_MEM", default="256MB")
 UNIFICATION_RANGE_ROWS: int = env.int("UNIFICATION_RANGE_ROWS", default=500_000)
 UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=100)
 UNIFICATION_LOCK_PATIENCE_S: int = env.int("UNIFICATION_LOCK_PATIENCE_S", default=300)
+# How long a batch may keep rows locked that others write to, and how many connections work on a step.
+UNIFICATION_BATCH_MS: int = env.int("UNIFICATION_BATCH_MS", default=50)
+UNIFICATION_WORKERS: int = env.int("UNIFICATION_WORKERS", default=1)
+# When it lets others go first: a replica is so far behind, a session has waited so long for us, a vacuum of a table of ours
+# has been running so long. 0: never.
+UNIFICATION_REPLICA_LAG_S: float = env.float("UNIFICATION_REPLICA_LAG_S", default=10.0)
+UNIFICATION_WAITER_MS: int = env.int("UNIFICATION_WAITER_MS", default=100)
+UNIFICATION_VACUUM_S: int = env.int("UNIFICATION_VACUUM_S", default=600)
 
 # Where the embedded PostgreSQL keeps its data when DATABASE_URL is unset.
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))

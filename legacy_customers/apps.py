@@ -29,11 +29,12 @@ Plan = list[tuple[Any, bool]]
 
 def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> None:
     """Before `migrate` writes anything: no other one runs, a take-over fits, and a way back finds every row and room."""
-    from .unification import phases, preflight, rollback, runs
+    from .unification import preflight, progress, rollback, runs, throttle
     from .unification.sources import find_sources
 
-    phases.listen(verbosity > 0)
+    progress.listen(verbosity > 0)
     wait_for_other_migrate(connections[using], plan)
+    throttle.begin(connections[using])
     if _holds(plan, "0001_initial", backwards=False):
         preflight.refuse_what_does_not_fit(connections[using], tell=verbosity > 0)
     if _holds(plan, "0003_backup", backwards=True):
@@ -57,7 +58,7 @@ def wait_for_other_migrate(connection: BaseDatabaseWrapper, plan: Plan) -> None:
 
     Errors: CommandError where the plan was made before another `migrate` carried it out.
     """
-    from .unification import phases
+    from .unification import progress
 
     told = False
     with connection.cursor() as cursor:
@@ -66,7 +67,7 @@ def wait_for_other_migrate(connection: BaseDatabaseWrapper, plan: Plan) -> None:
             if cursor.fetchone()[0]:
                 break
             if not told:
-                phases.tell("another `migrate` is at work on this database, waiting for its end")
+                progress.tell("another `migrate` is at work on this database, waiting for its end")
                 told = True
             time.sleep(SECONDS_BETWEEN_TRIES)
     applied = MigrationRecorder(connection).applied_migrations()
@@ -90,10 +91,10 @@ def _held(connection: BaseDatabaseWrapper) -> bool:
 
 def after_migrate(using: str, **kwargs: Any) -> None:
     """Tell what it cost the others, and let the next `migrate` go on. Progress is for the operator of `migrate` alone."""
-    from .unification import phases, runs
+    from .unification import progress, runs
 
     runs.end(connections[using])
-    phases.listen(False)
+    progress.listen(False)
     if _held(connections[using]):
         with connections[using].cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])

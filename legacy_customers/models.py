@@ -180,6 +180,7 @@ class Phase(models.Model):
 
     name = models.CharField(max_length=32, primary_key=True)
     started_at = models.DateTimeField(db_default=Now())
+    resumed_at = models.DateTimeField(null=True, help_text="When the run that does it, or did, took it up.")
     finished_at = models.DateTimeField(null=True)
     rows = models.BigIntegerField(default=0, db_default=0)
     detail = models.JSONField(default=dict, db_default={})
@@ -198,7 +199,9 @@ class Range(models.Model):
     phase = models.CharField(max_length=32)
     first_page = models.BigIntegerField()
     last_page = models.BigIntegerField(null=True, help_text="Exclusive; NULL is the table's end.")
+    next_page = models.BigIntegerField(null=True, help_text="The pages before it are done.")
     rows = models.BigIntegerField(null=True)
+    moved_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -207,6 +210,30 @@ class Range(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phase} from page {self.first_page}"
+
+
+class Pause(models.Model):
+    """A time at which `migrate` let others go first: by an operator's word, or by a cause that it saw (see throttle.py)."""
+
+    id = models.BigAutoField(primary_key=True)
+    cause = models.CharField(max_length=32)
+    reason = models.TextField(db_default="", default="")
+    by = models.CharField(max_length=63, help_text="A database role.")
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "unification_pauses"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["cause"],
+                condition=models.Q(cause="operator", ended_at=None),
+                name="unification_pauses_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.cause} since {self.began_at:%Y-%m-%d %H:%M}"
 
 
 class MigrationRun(models.Model):

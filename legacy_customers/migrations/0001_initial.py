@@ -73,12 +73,28 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('resumed_at', models.DateTimeField(help_text='When the run that does it, or did, took it up.', null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('rows', models.BigIntegerField(db_default=0, default=0)),
                 ('detail', models.JSONField(db_default={}, default=dict)),
             ],
             options={
                 'db_table': 'unification_phases',
+            },
+        ),
+        migrations.CreateModel(
+            name='Pause',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('cause', models.CharField(max_length=32)),
+                ('reason', models.TextField(db_default='', default='')),
+                ('by', models.CharField(help_text='A database role.', max_length=63)),
+                ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('ended_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'db_table': 'unification_pauses',
+                'constraints': [models.UniqueConstraint(condition=models.Q(('cause', 'operator'), ('ended_at', None)), fields=('cause',), name='unification_pauses_once')],
             },
         ),
         migrations.CreateModel(
@@ -148,7 +164,9 @@ class Migration(migrations.Migration):
                 ('phase', models.CharField(max_length=32)),
                 ('first_page', models.BigIntegerField()),
                 ('last_page', models.BigIntegerField(help_text="Exclusive; NULL is the table's end.", null=True)),
+                ('next_page', models.BigIntegerField(help_text='The pages before it are done.', null=True)),
                 ('rows', models.BigIntegerField(null=True)),
+                ('moved_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
             ],
             options={

@@ -13,11 +13,11 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         UNION ALL SELECT 'date_of_birth', '{}'::text[], 'first', to_jsonb("p"."date_of_birth"), to_jsonb("src"."date_of_birth"), p.id::text WHERE ("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth"
         UNION ALL SELECT 'marketing_consent', '{}'::text[], 'consent', to_jsonb("p"."marketing_consent"), to_jsonb("src"."marketing_consent"), NULL::text WHERE "src"."marketing_consent" AND NOT "p"."marketing_consent"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE (("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
+    WHERE true AND ((("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
         OR (("src"."last_name" <> "p"."last_name") IS NOT FALSE AND unification_text("src"."last_name") IS NOT NULL AND unification_text("src"."last_name") IS DISTINCT FROM "p"."last_name")
         OR (("src"."phone" <> "p"."phone") IS NOT FALSE AND unification_text("src"."phone") IS NOT NULL AND unification_text("src"."phone") IS DISTINCT FROM "p"."phone")
         OR (("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth")
-        OR ("src"."marketing_consent" AND NOT "p"."marketing_consent");
+        OR ("src"."marketing_consent" AND NOT "p"."marketing_consent"));
 
 -- new_conflicts of users, a work table
 SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
@@ -59,7 +59,7 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         UNION ALL SELECT 'is_verified', '{}'::text[], 'consent', to_jsonb("p"."is_verified"), to_jsonb("src"."is_verified"), NULL::text WHERE "src"."is_verified" AND NOT "p"."is_verified"
         UNION ALL SELECT 'users.active', '{}'::text[], 'login', to_jsonb(login.active), to_jsonb(src.is_active), login.id::text WHERE src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE (("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
+    WHERE true AND ((("src"."first_name" <> "p"."first_name") IS NOT FALSE AND unification_text("src"."first_name") IS NOT NULL AND unification_text("src"."first_name") IS DISTINCT FROM "p"."first_name")
         OR (("src"."last_name" <> "p"."last_name") IS NOT FALSE AND unification_text("src"."last_name") IS NOT NULL AND unification_text("src"."last_name") IS DISTINCT FROM "p"."last_name")
         OR (("src"."phone" <> "p"."phone") IS NOT FALSE AND unification_text("src"."phone") IS NOT NULL AND unification_text("src"."phone") IS DISTINCT FROM "p"."phone")
         OR (("src"."date_of_birth" <> "p"."date_of_birth") IS NOT FALSE AND "src"."date_of_birth" IS NOT NULL AND "src"."date_of_birth" IS DISTINCT FROM "p"."date_of_birth")
@@ -74,7 +74,7 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         OR ("src"."sms_consent" AND NOT "p"."sms_consent")
         OR (jsonb_typeof("src"."tags") <> 'array' AND unification_json("src"."tags") IS NOT NULL)
         OR ("src"."is_verified" AND NOT "p"."is_verified")
-        OR (src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active);
+        OR (src.is_active IS NOT NULL AND src.is_active IS DISTINCT FROM login.active));
 
 -- new_conflicts of customers, a work table
 SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
@@ -106,9 +106,9 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         FROM unification_lost("src"."preferences", "p"."preferences") AS l
         WHERE jsonb_typeof("src"."preferences") = 'object' AND "src"."preferences" <> "p"."preferences"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE (jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
+    WHERE true AND ((jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
         OR (jsonb_typeof("src"."purchase_history") <> 'array' AND unification_json("src"."purchase_history") IS NOT NULL)
-        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object');
+        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object'));
 
 -- new_conflicts of customer_profiles, a work table
 SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,
@@ -149,7 +149,7 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         FROM unification_lost("src"."preferences", "p"."preferences") AS l
         WHERE jsonb_typeof("src"."preferences") = 'object' AND "src"."preferences" <> "p"."preferences"
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE (("src"."customer_type" <> "p"."customer_type") IS NOT FALSE AND unification_text("src"."customer_type") <> 'regular' AND unification_text("src"."customer_type") IS DISTINCT FROM "p"."customer_type")
+    WHERE true AND ((("src"."customer_type" <> "p"."customer_type") IS NOT FALSE AND unification_text("src"."customer_type") <> 'regular' AND unification_text("src"."customer_type") IS DISTINCT FROM "p"."customer_type")
         OR (jsonb_typeof("src"."preferences") <> 'object' AND unification_json("src"."preferences") IS NOT NULL)
         OR (jsonb_typeof("src"."needs") <> 'array' AND unification_json("src"."needs") IS NOT NULL)
         OR (("src"."experience_level" <> "p"."experience_level") IS NOT FALSE AND unification_text("src"."experience_level") IS NOT NULL AND unification_text("src"."experience_level") IS DISTINCT FROM "p"."experience_level")
@@ -161,7 +161,7 @@ SELECT src.ctid AS place, p.id AS profile_id, p.user_id, x.field, x.path, x.rule
         OR (jsonb_typeof("src"."purchase_history") <> 'array' AND unification_json("src"."purchase_history") IS NOT NULL)
         OR (("src"."language" <> "p"."language") IS NOT FALSE AND unification_text("src"."language") IS NOT NULL AND unification_text("src"."language") IS DISTINCT FROM "p"."language")
         OR (("src"."timezone" <> "p"."timezone") IS NOT FALSE AND unification_text("src"."timezone") IS NOT NULL AND unification_text("src"."timezone") IS DISTINCT FROM "p"."timezone")
-        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object');
+        OR ("src"."preferences" <> "p"."preferences" AND jsonb_typeof("src"."preferences") = 'object'));
 
 -- new_conflicts of user_profiles, a work table
 SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{}' THEN '' ELSE unification_pointer(l.path) END AS path,

@@ -1,4 +1,4 @@
--- Orders point at users (unification/orders.py). REPOINT_TURN runs once per range of orders and turn.
+-- Orders point at users (unification/orders.py). REPOINT_TURN runs once per batch of pages and turn.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
 -- KEEP_DATE
@@ -17,23 +17,30 @@ SELECT *, ntile(4) OVER (PARTITION BY page ORDER BY place) AS turn
 FROM (
     SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
     FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-    WHERE src.user_id IS NULL
+    WHERE src.user_id IS NULL AND true
 ) AS found;
 
 -- REPOINT_TURN
 UPDATE orders AS src SET user_id = todo.user_id
 FROM repointing AS todo
 WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
-    AND todo.turn = 1 AND todo.place >= '(0,0)'::tid AND src.ctid >= '(0,0)'::tid;
+    AND todo.turn = 1 AND true AND true;
 
--- REPOINT
-UPDATE orders AS src SET user_id = i.user_id
-FROM legacy_identities AS i
-WHERE i.customer_id = src.customer_id AND src.user_id IS NULL;
+-- LEFT_OVER, a work table
+SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
+FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+WHERE src.user_id IS NULL;
 
--- DANGLING, where there is no foreign key
-UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
-WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id);
+-- DANGLING, a work table, where there is no foreign key
+SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
+FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+WHERE src.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id);
+
+-- REPOINT_SOME, in batches
+UPDATE orders AS src SET user_id = todo.user_id
+FROM left_over AS todo
+WHERE src.ctid = todo.place AND (src.user_id, src.customer_id) IS NOT DISTINCT FROM (todo.was, todo.customer_id)
+    AND todo.number > %s AND todo.number <= %s;
 
 -- DISAGREEING, a work table
 SELECT o.id, o.user_id, i.user_id AS customers_user_id

@@ -14,7 +14,8 @@ from psycopg import sql
 
 from config import locks
 
-from . import phases
+from . import progress, throttle
+from .ranges import Pace
 from .sources import BACKUP_KEYS, columns_of
 
 # The writes of catch_up are no news, the old trigger keeps out of them, and no order is dated by them.
@@ -22,9 +23,9 @@ OURS = """
 SELECT set_config('unification.making_guests', 'on', true), set_config('unification.sync', 'on', true),
     set_config('unified.via', 'sync', true), set_config('unified.keep_dates', 'on', true)
 """
-# Rows per commit: short enough that whoever writes to one of their persons hardly waits. And how many may be left for the
-# transaction that changes over.
-BATCH, FEW = 50, 25
+# Rows of the first batch, and of any: whoever writes to one of their persons may wait for the rest of it. And how many may be
+# left for the transaction that changes over.
+FIRST, MOST, FEW = 50, 1000, 25
 
 # In the order in which they were written.
 TAKE = """
@@ -152,16 +153,20 @@ def is_long(cursor: CursorWrapper) -> bool:
 def catch_up(connection: BaseDatabaseWrapper) -> int:
     """Carry the log over in short transactions, until it is about as long as what comes in meanwhile; gives the rows."""
     started, done = time.monotonic(), 0
+    pace = Pace(FIRST, MOST)
     while True:
-        rows = locks.patiently(connection, partial(_batch, connection))
+        throttle.let_others_first(connection)
+        began = time.monotonic()
+        rows = locks.patiently(connection, partial(_batch, connection, pace.size))
+        pace.took(time.monotonic() - began)
         done += rows
         if rows < FEW:
             break
     if done:
-        phases.tell(f"catch_up: {done:,} rows that were written meanwhile in {time.monotonic() - started:.1f} s")
+        progress.tell(f"catch_up: {done:,} rows that were written meanwhile in {time.monotonic() - started:.1f} s")
     return done
 
 
-def _batch(connection: BaseDatabaseWrapper) -> int:
+def _batch(connection: BaseDatabaseWrapper, most: int) -> int:
     with connection.cursor() as cursor:
-        return carry_over(cursor, BATCH)
+        return carry_over(cursor, most)

@@ -5,7 +5,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import bulk_load, phases
+from . import bulk_load, phases, ranges
 from .consolidate import has_address, said, source_value
 from .field_map import Field, Kind, Rule, Table, fields_of
 from .sources import Sources
@@ -68,8 +68,8 @@ def misshapen(field: Field) -> sql.Composable | None:
     )
 
 
-def losing_cells(sources: Sources, table: Table) -> sql.Composed:
-    """The cells of `table` that lost: where they are, profile, user, field, path, rule, both values, and the winner's row
+def losing_cells(sources: Sources, table: Table, where: sql.Composable) -> sql.Composed:
+    """The cells of `table` that lost, of the rows that `where` selects: where they are, profile, user, field, path, rule, both values, and the winner's row
     where it is known.
 
     A users row can lose only to the linked customers row, whose id is the profile's.
@@ -139,8 +139,9 @@ def losing_cells(sources: Sources, table: Table) -> sql.Composed:
     CROSS JOIN LATERAL (
         {rows}{paths}
     ) AS x (field, path, rule, chosen_value, other_value, winner)
-    WHERE {conditions}"""
+    WHERE {where} AND ({conditions})"""
     ).format(
+        where=where,
         key=KEYS[table],
         joined=JOINED[table].format(**{str(name): sources.table(name) for name in Table}),
         rows=sql.SQL("\n        UNION ALL ").join(rows),
@@ -233,10 +234,10 @@ def winners(sources: Sources, losing: Table) -> sql.Composable:
     ).format(sql.SQL("\n        UNION ALL ").join(branches))
 
 
-def work_tables(sources: Sources, table: Table) -> dict[str, sql.Composed]:
+def work_tables(sources: Sources, table: Table, where: sql.Composable) -> dict[str, sql.Composed]:
     """The queries of the session's work tables: what lost in `table`, and from it the records, each with its winner."""
     return {
-        "losing_cells": losing_cells(sources, table),
+        "losing_cells": losing_cells(sources, table, where),
         "new_conflicts": sql.SQL(
             """
     SELECT l.place, l.profile_id, l.field, CASE WHEN l.path = '{{}}' THEN '' ELSE unification_pointer(l.path) END AS path,
@@ -251,9 +252,9 @@ def work_tables(sources: Sources, table: Table) -> dict[str, sql.Composed]:
     }
 
 
-def make_work_tables(cursor: CursorWrapper, sources: Sources, table: Table) -> None:
-    """Find what lost in `table`, and to whom, before any of it is recorded."""
-    for name, query in work_tables(sources, table).items():
+def make_work_tables(cursor: CursorWrapper, sources: Sources, table: Table, where: sql.Composable) -> None:
+    """Find what lost in the rows of `table` that `where` selects, and to whom, before any of it is recorded."""
+    for name, query in work_tables(sources, table, where).items():
         phases.create_work_table(cursor, sql.Identifier(name), query)
         cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
     cursor.execute("CREATE INDEX ON new_conflicts (place)")
@@ -324,19 +325,10 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "field_conflicts")
 
-        def work(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
-            cursor.execute(insert_conflicts(stretch.holds(sql.SQL("l.place"))))
-            return cursor.rowcount
-
-        for table in Table:
-            name = f"{PHASE}:{table}"
-            phases.plan_ranges(connection, name, f"backup_{table}")
-            if not phases.has_open_ranges(connection, name):
-                continue
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                phases.tune(cursor)
-                make_work_tables(cursor, sources.backups(), table)
-            phases.run_ranges(connection, name, work)
+        steps = [_step(sources.backups(), table) for table in Table]
+        for step in steps:
+            ranges.plan(connection, step.name, step.table)
+        ranges.run(connection, *steps)
         bulk_load.put_back(connection, PHASE, "field_conflicts")
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)
@@ -351,6 +343,19 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             detail["rows"] = cursor.fetchone()[0]
             cursor.execute("ANALYZE field_conflicts")
             cursor.execute("ANALYZE merge_suggestions")
+
+
+def _step(backups: Sources, table: Table) -> ranges.Step:
+    """What lost in one table."""
+
+    def prepare(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
+        make_work_tables(cursor, backups, table, stretch.holds())
+
+    def work(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
+        cursor.execute(insert_conflicts(stretch.holds(sql.SQL("l.place"))))
+        return cursor.rowcount
+
+    return ranges.Step(f"{PHASE}:{table}", f"backup_{table}", prepare, work)
 
 
 def forget(connection: BaseDatabaseWrapper) -> None:

@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import bulk_load, phases
+from . import bulk_load, phases, ranges
 from .field_map import (
     ADDRESS_KEYS,
     DEFAULT_COUNTRY,
@@ -450,17 +450,17 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Copy every person of the backups into `profiles`: ranges without indexes, then the indexes and keys."""
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "profiles")
-        phases.plan_ranges(connection, PHASE, "backup_users")
-        if phases.has_open_ranges(connection, PHASE):
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                phases.tune(cursor)
-                make_work_tables(cursor, sources.backups(), sql.SQL("true"))
+        ranges.plan(connection, PHASE, "backup_users")
 
-        def copy(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
+        def prepare(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
+            make_work_tables(cursor, sources.backups(), stretch.holds(sql.SQL("src.place")))
+
+        def copy(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
             cursor.execute(insert_profiles(stretch.holds(sql.SQL("n.place"))))
             return cursor.rowcount
 
-        detail["rows"] = phases.run_ranges(connection, PHASE, copy)
+        ranges.run(connection, ranges.Step(PHASE, "backup_users", prepare, copy))
+        detail["rows"] = ranges.rows_of(connection, PHASE)
         bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             phases.tune(cursor)

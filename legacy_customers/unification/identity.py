@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import bulk_load, old_trigger, phases
+from . import bulk_load, old_trigger, phases, progress
 from .sources import Sources
 
 PHASE = "identity"
@@ -282,7 +282,7 @@ def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             except IntegrityError:
                 if attempt == TRIES - 1:
                     raise
-                phases.tell("identity: a login appeared meanwhile, starting over")
+                progress.tell("identity: a login appeared meanwhile, starting over")
         detail["cases"] = counts(connection)
 
 

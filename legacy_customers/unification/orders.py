@@ -1,5 +1,8 @@
 """Orders point at users: where an order names only a customer, it gets that customer's user."""
 
+import time
+from functools import partial
+
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -7,7 +10,7 @@ from psycopg import sql
 
 from config import locks
 
-from . import fingerprint, phases
+from . import fingerprint, phases, ranges, throttle
 from .sources import Sources
 
 PHASE = "orders"
@@ -44,10 +47,10 @@ SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
 FROM (
     SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
     FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-    WHERE src.user_id IS NULL
+    WHERE src.user_id IS NULL AND {pages}
 ) AS found
 """
-).format(turns=sql.Literal(TURNS))
+)
 # What stands at the place may have changed since: the same customer in want of a user is given the same user all the same.
 REPOINT_TURN = sql.SQL(
     """
@@ -59,16 +62,24 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 )
 # Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
 READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
-# Whatever was written meanwhile.
-REPOINT = """
-UPDATE orders AS src SET user_id = i.user_id
-FROM legacy_identities AS i
-WHERE i.customer_id = src.customer_id AND src.user_id IS NULL
+# What moved to another page meanwhile, and then whose user_id names nobody: a user deleted since is nobody too.
+LEFT_OVER = """
+SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
+FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+WHERE src.user_id IS NULL
 """
 DANGLING = """
-UPDATE orders AS o SET user_id = (SELECT i.user_id FROM legacy_identities AS i WHERE i.customer_id = o.customer_id)
-WHERE o.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = o.user_id)
-"""  # a user deleted while its orders were repointed is nobody too
+SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
+FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+WHERE src.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id)
+"""
+# By their number, after the first and up to the second.
+REPOINT_SOME = """
+UPDATE orders AS src SET user_id = todo.user_id
+FROM left_over AS todo
+WHERE src.ctid = todo.place AND (src.user_id, src.customer_id) IS NOT DISTINCT FROM (todo.was, todo.customer_id)
+    AND todo.number > %s AND todo.number <= %s
+"""
 
 # Both named, and they disagree: the order's own user stands.
 DISAGREEING = sql.SQL(
@@ -118,64 +129,96 @@ SELECT EXISTS (
 
 
 def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """Give every order its user, in ranges; finished when no order with a customer is left without one."""
+    """Give every order its user, in batches; finished when no order with a customer is left without one."""
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, KEEP_DATE)
-        with connection.cursor() as cursor:
-            cursor.execute(MAY_GO_WITHOUT)
-            without_triggers = cursor.fetchone()[0]
-
-        def work(cursor: CursorWrapper, stretch: phases.Stretch, turn: int) -> int:
-            if turn > TURNS:
-                cursor.execute(READ.format(pages=stretch.holds()))
-                return 0
-            cursor.execute(WITHOUT_TRIGGERS if without_triggers else REPOINTING)
-            cursor.execute(repoint_turn(stretch, turn))
-            return cursor.rowcount
-
-        phases.plan_ranges(connection, PHASE, "orders", turns=TURNS)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            make_work_table(cursor)
-        detail["rows"] = phases.run_ranges(connection, PHASE, work, turns=TURNS + 1)
+        ranges.plan(connection, PHASE, "orders")
+        ranges.run(connection, ranges.Step(PHASE, "orders", make_work_table, _turn, turns=TURNS + 1, in_batches=True))
+        detail["rows"] = ranges.rows_of(connection, PHASE)
         for name, column in INDEXES.items():
             index_concurrently(connection, name, column)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            cursor.execute(REPOINTING)
-            cursor.execute(REPOINT)
-            detail["rows"] += cursor.rowcount
+        detail["rows"] += _repoint_left_over(connection, LEFT_OVER)
+        with connection.cursor() as cursor:
             cursor.execute(HAS_FOREIGN_KEY)
             guarded = cursor.fetchone()[0]
             cursor.execute(A_USER_IS_GONE)
             if not guarded or cursor.fetchone()[0]:
-                cursor.execute(DANGLING)
-                detail["dangling"] = cursor.rowcount
+                detail["dangling"] = _repoint_left_over(connection, DANGLING)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
             phases.create_work_table(
                 cursor, sql.Identifier("disagreeing"), DISAGREEING.format(orders=sources.backups().table("orders"))
             )
             cursor.execute("ANALYZE disagreeing")
             cursor.execute(RECORD_DISAGREEING)
             detail["disagreeing"] = cursor.rowcount
-            cursor.execute("DROP TABLE repointing, disagreeing")
+            cursor.execute("DROP TABLE IF EXISTS pg_temp.repointing, pg_temp.left_over, pg_temp.disagreeing")
         if not guarded:
             locks.execute(connection, ADD_FOREIGN_KEY)
             locks.execute(connection, VALIDATE)
         locks.execute(connection, STOP_KEEPING)
 
 
-def make_work_table(cursor: CursorWrapper) -> None:
-    """Find every order in want of a user, and its turn."""
-    phases.create_work_table(cursor, sql.Identifier("repointing"), WORK)
-    cursor.execute("CREATE INDEX ON repointing (place)")
+def work(stretch: ranges.Stretch) -> sql.Composed:
+    """The query of the work table."""
+    return WORK.format(turns=sql.Literal(TURNS), pages=stretch.holds())
+
+
+def make_work_table(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
+    """Find every order of the stretch in want of a user, and its turn."""
+    phases.create_work_table(cursor, sql.Identifier("repointing"), work(stretch))
+    cursor.execute("CREATE INDEX ON repointing (turn, place)")
     cursor.execute("ANALYZE repointing")
 
 
-def repoint_turn(stretch: phases.Stretch, turn: int) -> sql.Composed:
+def _turn(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
+    if turn > TURNS:
+        cursor.execute(READ.format(pages=stretch.holds()))
+        return 0
+    _repointing(cursor)
+    cursor.execute(repoint_turn(stretch, turn))
+    return cursor.rowcount
+
+
+def _repointing(cursor: CursorWrapper) -> None:
+    """This transaction gives orders their user: no trigger of the old application is to answer."""
+    cursor.execute(MAY_GO_WITHOUT)
+    cursor.execute(WITHOUT_TRIGGERS if cursor.fetchone()[0] else REPOINTING)
+
+
+def repoint_turn(stretch: ranges.Stretch, turn: int) -> sql.Composed:
     """Give the orders of `stretch` whose turn it is their user."""
     return REPOINT_TURN.format(
         turn=sql.Literal(turn), places=stretch.holds(sql.SQL("todo.place")), pages=stretch.holds()
     )
+
+
+def _repoint_left_over(connection: BaseDatabaseWrapper, query: str) -> int:
+    """Give the orders that `query` finds their user, in batches, until it finds none; gives their number."""
+    done = 0
+    while True:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            phases.tune(cursor)
+            found = phases.create_work_table(cursor, sql.Identifier("left_over"), sql.SQL(query))
+            cursor.execute("CREATE UNIQUE INDEX ON left_over (number)")
+            cursor.execute("ANALYZE left_over")
+        if not found:
+            return done
+        place, pace = 0, ranges.Pace(first=500, most=found)
+        while place < found:
+            throttle.let_others_first(connection)
+            began = time.monotonic()
+            done += locks.patiently(connection, partial(_repoint_some, connection, place, place + pace.size))
+            place += pace.size
+            pace.took(time.monotonic() - began)
+
+
+def _repoint_some(connection: BaseDatabaseWrapper, after: int, last: int) -> int:
+    with connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(REPOINTING)
+        cursor.execute(REPOINT_SOME, [after, last])
+        return cursor.rowcount
 
 
 def index_concurrently(connection: BaseDatabaseWrapper, name: str, column: str) -> None:

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from . import conflicts, consolidate, identity, orders, sync, view
 from .field_map import ARCHIVED_COLUMNS, FIELD_MAP, Field, Rule, Table
-from .phases import Stretch
+from .ranges import WHOLE
 from .sources import CURRENT
 
 COMMAND = "manage.py render_sql"
@@ -58,7 +58,7 @@ def rendered() -> dict[Path, str]:
                 *(
                     (f"{name} of {table}, a work table", query)
                     for table in Table
-                    for name, query in conflicts.work_tables(BACKUPS, table).items()
+                    for name, query in conflicts.work_tables(BACKUPS, table, EVERYTHING).items()
                 ),
                 ("INSERT", conflicts.insert_conflicts(EVERYTHING)),
                 ("SPELLINGS, a work table", conflicts.SPELLINGS.format(users=CURRENT.table("users"))),
@@ -67,13 +67,14 @@ def rendered() -> dict[Path, str]:
             ),
         ),
         SQL / "orders.sql": _file(
-            "Orders point at users (unification/orders.py). REPOINT_TURN runs once per range of orders and turn.",
+            "Orders point at users (unification/orders.py). REPOINT_TURN runs once per batch of pages and turn.",
             (
                 ("KEEP_DATE", sql.SQL(orders.KEEP_DATE)),
-                ("WORK, a work table", orders.WORK),
-                ("REPOINT_TURN", orders.repoint_turn(Stretch(0, None), 1)),
-                ("REPOINT", sql.SQL(orders.REPOINT)),
-                ("DANGLING, where there is no foreign key", sql.SQL(orders.DANGLING)),
+                ("WORK, a work table", orders.work(WHOLE)),
+                ("REPOINT_TURN", orders.repoint_turn(WHOLE, 1)),
+                ("LEFT_OVER, a work table", sql.SQL(orders.LEFT_OVER)),
+                ("DANGLING, a work table, where there is no foreign key", sql.SQL(orders.DANGLING)),
+                ("REPOINT_SOME, in batches", sql.SQL(orders.REPOINT_SOME)),
                 ("DISAGREEING, a work table", orders.DISAGREEING.format(orders=BACKUPS.table("orders"))),
                 ("RECORD_DISAGREEING", sql.SQL(orders.RECORD_DISAGREEING)),
                 ("ADD_FOREIGN_KEY, where there is none", sql.SQL(orders.ADD_FOREIGN_KEY)),

@@ -12,7 +12,7 @@ from django.db.migrations import Migration
 from config import lock_watch, locks
 from config.lock_watch import LockWatch
 
-from . import phases
+from . import progress
 
 RECORD = """
 INSERT INTO unification_runs (started_at, finished_at, succeeded, longest_wait_ms, detail)
@@ -38,7 +38,7 @@ def end(connection: BaseDatabaseWrapper, *, succeeded: bool = True) -> None:
                 RECORD, [watch.seconds, succeeded, watch.longest and watch.longest.wait.milliseconds, _detail(watch)]
             )
     lock_watch.end(connection.alias)
-    phases.tell(sentence(watch))
+    progress.tell(sentence(watch))
 
 
 def _detail(watch: LockWatch) -> str:

@@ -237,7 +237,8 @@ def test_the_log_is_carried_over_in_short_transactions(
 ) -> None:
     migrate("legacy_customers", "0008")
     run("UPDATE customers SET notes = 'all of them'")
-    monkeypatch.setattr(catch_up, "BATCH", 7)
+    monkeypatch.setattr(catch_up, "FIRST", 7)
+    monkeypatch.setattr(catch_up, "MOST", 7)
     monkeypatch.setattr(catch_up, "FEW", 3)
     taken: list[int | None] = []
     carry_over = catch_up.carry_over

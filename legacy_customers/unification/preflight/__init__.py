@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .. import phases
+from .. import phases, progress
 from . import blockers, cautions, rows
 from .forecast import Forecast, predict
 from .found import Blocker, Caution, Found, look
@@ -129,11 +129,11 @@ def refuse_what_does_not_fit(connection: BaseDatabaseWrapper, *, tell: bool) -> 
         return
     assessment = assess(connection)
     for caution in assessment.cautions:
-        phases.tell(str(caution))
+        progress.tell(str(caution))
     if not assessment.fits:
         raise DoesNotFit(assessment.blockers)
     if assessment.forecast is not None:
-        phases.tell(summary(assessment.forecast))
+        progress.tell(summary(assessment.forecast))
 
 
 def summary(expected: Forecast) -> str:
