@@ -104,7 +104,7 @@ SELECT p.name, p.finished_at IS NOT NULL, CASE WHEN p.finished_at IS NULL THEN c
     (r.rows_now / nullif(r.seconds, 0))::float8, (r.seconds / nullif(r.done_now, 0) * (r.ranges - r.done))::float8
 FROM unification_phases AS p
 LEFT JOIN LATERAL (
-    SELECT count(*) AS ranges, sum(rows) AS rows, sum(part) AS done,
+    SELECT count(*) AS ranges, sum(rows)::bigint AS rows, sum(part) AS done,
         sum(rows) FILTER (WHERE moved_at >= p.resumed_at) AS rows_now,
         sum(part) FILTER (WHERE moved_at >= p.resumed_at) AS done_now,
         extract(epoch FROM max(moved_at) - p.resumed_at) AS seconds
