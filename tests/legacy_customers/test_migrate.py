@@ -63,7 +63,7 @@ LEFT = {
     "orders": "to_jsonb(t)",
     # How many rows identity wrote is not known any more to a run that found it done; its cases are.
     "unification_phases": "CASE name WHEN 'identity' THEN jsonb_build_object('name', name, 'cases', detail -> 'cases')"
-    " ELSE jsonb_build_object('name', name, 'rows', rows, 'detail', detail - 'set_aside') END",
+    " ELSE jsonb_build_object('name', name, 'rows', rows, 'detail', detail - 'set_aside' - 'rows') END",
 }
 
 
@@ -175,6 +175,32 @@ def test_many_small_ranges_give_what_one_range_gives(undisturbed_shop: Result, s
     assert ranges["conflicts:customers"] >= 3
     assert ranges["orders"] >= 3
     assert rows("SELECT count(*) FROM unification_ranges WHERE finished_at IS NULL") == [(0,)]
+    assert_same(undisturbed_shop)
+
+
+@pytest.mark.parametrize("range_rows", [7, 500_000])
+def test_several_workers_give_what_one_gives(undisturbed_shop: Result, settings: Any, range_rows: int) -> None:
+    settings.UNIFICATION_RANGE_ROWS = range_rows
+    call_command("migrate", workers=3, verbosity=0)
+    assert rows(
+        "SELECT count(*) >= 3, count(finished_at) = count(*) FROM unification_ranges WHERE phase = 'orders'"
+    ) == [(True, True)]
+    assert_same(undisturbed_shop)
+
+
+@pytest.mark.parametrize("function", ["insert_profiles", "make_work_tables"])
+def test_a_worker_that_fails_stops_the_others_and_the_next_run_goes_on(
+    undisturbed_shop: Result, settings: Any, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    settings.UNIFICATION_RANGE_ROWS = 7
+    settings.UNIFICATION_WORKERS = 2
+    fails_once(monkeypatch, consolidate, function, 2)
+    with pytest.raises(Interrupted):
+        migrate()
+    until(
+        "SELECT count(*) <= 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    )
+    migrate()
     assert_same(undisturbed_shop)
 
 
@@ -400,6 +426,27 @@ def test_a_killed_run_is_taken_up_where_it_was(undisturbed_shop: Result, empty_d
     assert rows("SELECT finished_at FROM unification_ranges WHERE phase = %s AND first_page = %s", phase, kept[0]) == [
         (kept[1],)
     ]
+    assert_same(undisturbed_shop)
+
+
+def test_a_workers_session_that_is_ended_stops_the_run_and_the_next_one_goes_on(
+    undisturbed_shop: Result, empty_database: str
+) -> None:
+    call_command("migrate", "legacy_customers", "0002", verbosity=0)
+    rows(CREATE_GATE.replace("%s", "'orders'"))
+    with holding(GATE):
+        process = start(empty_database, "--verbosity=1", "--workers=2")
+        until(WAITS, GATE)
+        rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s",
+            GATE,
+        )
+    printed = process.communicate(timeout=DEADLINE)[0]
+    assert process.returncode == 1
+    assert "a worker failed, the others have stopped: terminating connection due to administrator command" in printed
+    until("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()")
+    rows("DROP FUNCTION gate() CASCADE")
+    migrate()
     assert_same(undisturbed_shop)
 
 
