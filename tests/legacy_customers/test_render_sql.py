@@ -22,7 +22,7 @@ def test_writes_what_is_missing_and_nothing_twice(tmp_path: Path) -> None:
 def test_check_shows_a_difference_and_writes_nothing(tmp_path: Path) -> None:
     call_command("render_sql", root=tmp_path, stdout=io.StringIO())
     changed = tmp_path / "legacy_customers" / "sql" / "orders.sql"
-    before = changed.read_text(encoding="utf-8").replace("-- REPOINT\n", "-- SOMETHING ELSE\n")
+    before = changed.read_text(encoding="utf-8").replace("-- DISAGREEING, a work table\n", "-- SOMETHING ELSE\n")
     changed.write_text(before, encoding="utf-8")
     out = io.StringIO()
     with pytest.raises(CommandError) as refused:
@@ -30,7 +30,7 @@ def test_check_shows_a_difference_and_writes_nothing(tmp_path: Path) -> None:
     assert str(refused.value) == (
         "Not as rendered: legacy_customers/sql/orders.sql. Run `manage.py render_sql` and commit the result."
     )
-    assert "--- SOMETHING ELSE\n+-- REPOINT\n" in out.getvalue()
+    assert "--- SOMETHING ELSE\n+-- DISAGREEING, a work table\n" in out.getvalue()
     assert changed.read_text(encoding="utf-8") == before
 
 
