@@ -37,12 +37,16 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
     throttle.begin(connections[using])
     if _holds(plan, "0001_initial", backwards=False):
         preflight.refuse_what_does_not_fit(connections[using], tell=verbosity > 0)
+    if any(not backwards for _, backwards in plan):
+        rollback.refuse_to_turn_round(connections[using])
     if _holds(plan, "0003_backup", backwards=True):
-        rollback.refuse_when_rows_are_gone(connections[using])
-    if _holds(plan, "0006_profiles", backwards=True) and (sources := find_sources(connections[using])):
-        rollback.rehearse(connections[using], sources)
+        rollback.refuse(connections[using], plan)
     if plan:
         runs.begin(connections[using], plan)
+    # Killed after the sync came on, and before Django recorded that it did.
+    unrecorded = _holds(plan, "0009_customers_view", backwards=True) and not _holds(plan, "0011_sync", backwards=True)
+    if unrecorded and (sources := find_sources(connections[using])):
+        rollback.begin(connections[using], sources)
 
 
 def _holds(plan: Plan, name: str, *, backwards: bool) -> bool:

@@ -11,8 +11,7 @@ from decimal import Decimal
 from django.db import migrations, models
 
 from config.deferred import RunDeferred
-from legacy_customers.unification import fingerprint
-from legacy_customers.unification.rollback import prove_fingerprint
+from legacy_customers.unification import fingerprint, rollback
 
 
 def record_fingerprint(apps, schema_editor):
@@ -20,7 +19,7 @@ def record_fingerprint(apps, schema_editor):
 
 
 def compare_fingerprint(apps, schema_editor):
-    prove_fingerprint(schema_editor.connection)
+    rollback.finish(schema_editor.connection)
 
 
 class Migration(migrations.Migration):

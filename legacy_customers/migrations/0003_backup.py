@@ -6,7 +6,7 @@ Reverses: first proves that every legacy row equals its backup or was written si
 
 from django.db import migrations
 
-from legacy_customers.unification import backup, capture, rollback
+from legacy_customers.unification import backup, capture, rollback_proof
 from legacy_customers.unification.sources import find_sources
 
 
@@ -20,7 +20,7 @@ def forwards(apps, schema_editor):
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
-        rollback.prove_rows(connection)
+        rollback_proof.prove_rows(connection)
         backup.drop_backups(connection)
         capture.forget(connection)
 

@@ -6,7 +6,7 @@ removes the accounts made for guests that were never used; a used one stays, and
 
 from django.db import migrations
 
-from legacy_customers.unification import identity, phases, rollback
+from legacy_customers.unification import identity, phases, rollback_accounts
 from legacy_customers.unification.sources import find_sources
 
 
@@ -27,7 +27,7 @@ def forwards(apps, schema_editor):
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
-        rollback.forget_identity(connection)
+        rollback_accounts.forget_identity(connection)
 
 
 class Migration(migrations.Migration):

@@ -20,7 +20,7 @@ def forwards(apps, schema_editor):
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if sources := find_sources(connection):
-        rollback.write_back(connection, sources)
+        rollback.empty_profiles(connection, sources)
 
 
 class Migration(migrations.Migration):

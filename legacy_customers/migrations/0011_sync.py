@@ -7,7 +7,7 @@ old trigger comes back, in one transaction.
 
 from django.db import migrations
 
-from legacy_customers.unification import sync
+from legacy_customers.unification import rollback, sync
 from legacy_customers.unification.sources import find_sources
 
 
@@ -19,8 +19,8 @@ def forwards(apps, schema_editor):
 
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
-    if find_sources(connection):
-        sync.turn_off(connection)
+    if sources := find_sources(connection):
+        rollback.begin(connection, sources)
 
 
 class Migration(migrations.Migration):

@@ -5,6 +5,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from config import locks
+
 from . import bulk_load, phases, ranges
 from .consolidate import has_address, said, source_value
 from .field_map import Field, Kind, Rule, Table, fields_of
@@ -359,8 +361,6 @@ def _step(backups: Sources, table: Table) -> ranges.Step:
 
 
 def forget(connection: BaseDatabaseWrapper) -> None:
-    """Delete what `record` wrote."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM merge_suggestions")
-        cursor.execute("DELETE FROM field_conflicts")
-        phases.forget(connection, PHASE, *(f"{PHASE}:{table}" for table in Table))
+    """Take away what `record` wrote."""
+    locks.execute(connection, "TRUNCATE merge_suggestions, field_conflicts")
+    phases.forget(connection, PHASE, *(f"{PHASE}:{table}" for table in Table))

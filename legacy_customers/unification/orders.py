@@ -236,26 +236,87 @@ def index_concurrently(connection: BaseDatabaseWrapper, name: str, column: str) 
 
 
 # The user_id that an order had comes back where it is still the one that the repointing gave it.
-POINT_BACK = """
-UPDATE orders AS o SET user_id = b.user_id
-FROM backup_orders AS b LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id
-WHERE b.id = o.id AND o.user_id IS DISTINCT FROM b.user_id AND o.user_id IS NOT DISTINCT FROM i.user_id
-    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id)
+POINTED = """
+    FROM orders AS src JOIN backup_orders AS b ON b.id = src.id
+    LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id
+    WHERE src.user_id IS DISTINCT FROM b.user_id AND src.user_id IS NOT DISTINCT FROM i.user_id
+        AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id)
 """
+COUNT_BACK = f"SELECT count(*) {POINTED}"
+WORK_BACK = sql.SQL(
+    """
+SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
+FROM (
+    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.id, src.user_id AS was, b.user_id
+    {pointed} AND {pages}
+) AS found
+"""
+)
+# How the order's last writer left it is noted with the user whom it had then (sync_orders.WROTE).
+POINT_BACK = sql.SQL(
+    """
+WITH back AS (
+    UPDATE orders AS src SET user_id = todo.user_id FROM pointing_back AS todo
+    WHERE {found} AND src.user_id IS NOT DISTINCT FROM todo.was
+    RETURNING src.id, src.user_id, src.customer_id, src.total_amount, todo.was
+), noted AS (
+    UPDATE legacy_writes AS w
+    SET hash = hash_record_extended(ROW(back.user_id, back.customer_id, back.total_amount::text), 0)
+    FROM back WHERE w.source = 'orders' AND w.key = back.id::text
+        AND w.hash = hash_record_extended(ROW(back.was, back.customer_id, back.total_amount::text), 0)
+)
+SELECT count(*) FROM back
+"""
+)
+PHASE_BACK = "orders_back"
 
 
 def point_back(connection: BaseDatabaseWrapper) -> None:
-    """Take the repointing back, keeping every order made or moved since."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    """Take the repointing back in ranges, keeping every order made or moved since; as `repoint`, and as resumable.
+
+    Reads orders and their backup once, to find them.
+    """
+    locks.execute(connection, "ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
+    # Without the index on user_id a new version that finds room on its page touches no index.
+    legacy = fingerprint.recorded(connection)["orders"]["indexes"]
+    for name in INDEXES:
+        if name not in legacy:
+            locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
+    locks.execute(connection, KEEP_DATE)
+    ranges.plan(connection, PHASE_BACK, "orders")
+    ranges.run(
+        connection, ranges.Step(PHASE_BACK, "orders", _make_work_table_back, _turn_back, turns=TURNS, in_batches=True)
+    )
+    # Those that somebody's write moved to another place meanwhile.
+    rows = ranges.rows_of(connection, PHASE_BACK) + locks.patiently(connection, partial(_rest, connection))
+    locks.execute(connection, STOP_KEEPING)
+    phases.forget(connection, PHASE, PHASE_BACK)
+    phases.tell(f"way back: {rows:,} orders point where they did")
+
+
+def _make_work_table_back(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
+    """Find every order of the stretch that was repointed, and its turn."""
+    found = WORK_BACK.format(turns=sql.Literal(TURNS), pointed=sql.SQL(POINTED), pages=stretch.holds())
+    phases.create_work_table(cursor, sql.Identifier("pointing_back"), found)
+    cursor.execute("CREATE INDEX ON pointing_back (turn, place)")
+    cursor.execute("ANALYZE pointing_back")
+
+
+def _turn_back(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
+    _repointing(cursor)
+    places = sql.SQL("src.ctid = todo.place AND src.id = todo.id AND todo.turn = {} AND {} AND {}").format(
+        sql.Literal(turn), stretch.holds(sql.SQL("todo.place")), stretch.holds()
+    )
+    cursor.execute(POINT_BACK.format(found=places))
+    return int(cursor.fetchone()[0])
+
+
+def _rest(connection: BaseDatabaseWrapper) -> int:
+    with connection.cursor() as cursor:
         phases.tune(cursor)
-        cursor.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
-        cursor.execute(KEEP_DATE)
-        cursor.execute(REPOINTING)
-        cursor.execute(POINT_BACK)
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(STOP_KEEPING)
-        legacy = fingerprint.recorded(connection)["orders"]["indexes"]
-        for name in INDEXES:
-            if name not in legacy:
-                cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
-        phases.forget(connection, PHASE)
+        _make_work_table_back(cursor, ranges.WHOLE)
+        _repointing(cursor)
+        cursor.execute(POINT_BACK.format(found=sql.SQL("src.id = todo.id")))
+        rows = int(cursor.fetchone()[0])
+        cursor.execute("DROP TABLE pointing_back")
+    return rows

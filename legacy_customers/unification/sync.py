@@ -187,7 +187,7 @@ def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 for statement in catch_up.statements(connection):
                     cursor.execute(statement)
                 if "on_from" not in detail:
-                    # The way back writes only what was changed before the sync came on, or after it went.
+                    # What was changed before is on the profile's side alone.
                     cursor.execute(LAST_CHANGE)
                     detail["on_from"] = cursor.fetchone()[0]
                     phases.note(connection, PHASE, on_from=detail["on_from"])
@@ -214,6 +214,9 @@ def _change_over(connection: BaseDatabaseWrapper) -> int | None:
         capture.stop(cursor)
         old_trigger.drop(cursor, connection)
         install_triggers(cursor)
+        cursor.execute(LAST_CHANGE)
+        # What the new application changed until now, nobody has carried over.
+        phases.note(connection, PHASE, on_at=cursor.fetchone()[0])
     return rows
 
 
@@ -230,8 +233,6 @@ def turn_off(connection: BaseDatabaseWrapper) -> None:
         capture.go_on(connection, cursor)
         remove(cursor)
         old_trigger.bring_back(cursor, connection)
-        cursor.execute(LAST_CHANGE)
-        phases.note(connection, PHASE, on_to=cursor.fetchone()[0])
     with connection.cursor() as cursor:
         for name in INDEXES:
             cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
