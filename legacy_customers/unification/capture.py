@@ -6,7 +6,6 @@ costs next to nothing and locks nobody out; catch_up carries those rows over aft
 
 from functools import partial
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -56,6 +55,11 @@ ORDER_MATTERS = """SELECT b.id::text FROM before AS b JOIN after AS a ON a.id = 
 # A repointing of ours is no news either.
 NOT_REPOINTING = sql.SQL("{} AND current_setting('unification.repointing', true) IS DISTINCT FROM 'on'").format(
     NOT_OURS
+)
+
+
+LOCK = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+    sql.SQL(", ").join(map(sql.Identifier, BACKUP_KEYS)),
 )
 
 
@@ -144,7 +148,13 @@ def stop(cursor: CursorWrapper) -> None:
 
 def forget(connection: BaseDatabaseWrapper) -> None:
     """Undo `start`: what was written since stays where it was written."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    locks.patiently(connection, partial(_forget, connection))
+
+
+def _forget(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        # All of them first, against writers alone: whoever writes to one table may be about to read another's keys.
+        cursor.execute(LOCK)
         stop(cursor)
         phases.forget(connection, PHASE)
 
