@@ -1,8 +1,8 @@
 """One profile per user, by the field map, and an alias for every other customers id.
 
 Expand. Locks: for an instant ACCESS EXCLUSIVE on users, where the foreign key of the empty profiles is set aside, and SHARE
-ROW EXCLUSIVE, where it is put back, unchecked; ROW SHARE while it is checked. Resumes: range by range. Reverses: writes what
-was changed in profiles back to the legacy tables, then empties profiles; row locks, and no others.
+ROW EXCLUSIVE, where it is put back, unchecked; ROW SHARE while it is checked. Resumes: range by range. Reverses: writes back
+what no sync carried over, then truncates profiles.
 """
 
 from django.db import migrations

@@ -1,7 +1,7 @@
 """Every value that lost is recorded, and every pair that may be one person is suggested.
 
 Expand. Locks: for an instant ACCESS EXCLUSIVE on users, where the foreign key of field_conflicts is set aside, and SHARE ROW
-EXCLUSIVE, where it is put back, unchecked; ROW SHARE while it is checked. Resumes: range by range. Reverses: deletes them.
+EXCLUSIVE, where it is put back, unchecked; ROW SHARE while it is checked. Resumes: range by range. Reverses: truncates both tables.
 """
 
 from django.db import migrations

@@ -2,7 +2,7 @@
 
 Expand. Locks: SHARE ROW EXCLUSIVE on profiles and the legacy tables, ACCESS EXCLUSIVE on users, for an instant; the indexes
 are built concurrently. Resumes: one transaction; an index that was broken off is built anew. Reverses: the sync goes and the
-old trigger comes back, in one transaction.
+old trigger comes back, in one transaction; profiles refuse writes from then on.
 """
 
 from django.db import migrations
