@@ -28,13 +28,14 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 
 -- LEFT_OVER, a work table
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
-FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id JOIN users AS u ON u.id = i.user_id
 WHERE src.user_id IS NULL;
 
 -- DANGLING, a work table, where there is no foreign key
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-WHERE src.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id);
+WHERE src.user_id IS NOT NULL AND src.user_id IS DISTINCT FROM i.user_id
+    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id);
 
 -- REPOINT_SOME, in batches
 UPDATE orders AS src SET user_id = todo.user_id

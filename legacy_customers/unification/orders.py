@@ -62,16 +62,18 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 )
 # Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
 READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
-# What moved to another page meanwhile, and then whose user_id names nobody: a user deleted since is nobody too.
+# What moved to another page meanwhile, and then whose user_id names nobody. Orders of a person whose user was deleted meanwhile
+# stay as they are: they go along when catch_up gives that person another login.
 LEFT_OVER = """
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
-FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id JOIN users AS u ON u.id = i.user_id
 WHERE src.user_id IS NULL
 """
 DANGLING = """
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-WHERE src.user_id IS NOT NULL AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id)
+WHERE src.user_id IS NOT NULL AND src.user_id IS DISTINCT FROM i.user_id
+    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id)
 """
 # By their number, after the first and up to the second.
 REPOINT_SOME = """
