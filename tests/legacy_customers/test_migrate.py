@@ -404,7 +404,12 @@ $$;
 CREATE TRIGGER gate AFTER UPDATE ON unification_ranges FOR EACH STATEMENT EXECUTE FUNCTION gate(%s);
 ALTER TABLE unification_ranges ENABLE ALWAYS TRIGGER gate
 """
-WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s)"
+# Of this database: other tests wait for the same gate in theirs.
+WAITING = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+WAITS = f"SELECT EXISTS (SELECT {WAITING})"
 
 
 @pytest.mark.parametrize("phase", ["consolidate", "conflicts:customers", "orders"])
@@ -438,7 +443,7 @@ def test_a_workers_session_that_is_ended_stops_the_run_and_the_next_one_goes_on(
         process = start(empty_database, "--verbosity=1", "--workers=2")
         until(WAITS, GATE)
         rows(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s",
+            f"SELECT pg_terminate_backend(pid) {WAITING}",
             GATE,
         )
     printed = process.communicate(timeout=DEADLINE)[0]
