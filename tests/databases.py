@@ -11,7 +11,7 @@ from django.db import connection
 from psycopg import sql
 
 
-def _maintenance() -> "psycopg.Connection[tuple[object, ...]]":
+def maintenance() -> "psycopg.Connection[tuple[object, ...]]":
     """An autocommit connection to the server's `postgres` database."""
     params = connection.get_connection_params()
     keep = {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)}
@@ -23,7 +23,7 @@ def temporary_database(template: str | None = None) -> Iterator[str]:
     """Create a database (a copy of `template`, else empty), point Django's connection at it, drop it at the end."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     source = sql.Identifier(template) if template else sql.Identifier("template0")
-    with _maintenance() as server:
+    with maintenance() as server:
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), source))
     connection.close()
     before, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
@@ -32,7 +32,7 @@ def temporary_database(template: str | None = None) -> Iterator[str]:
     finally:
         connection.close()
         connection.settings_dict["NAME"] = before
-        with _maintenance() as server:
+        with maintenance() as server:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

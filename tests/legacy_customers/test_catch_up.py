@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from legacy_customers.sample.persons import row_id
@@ -178,7 +178,7 @@ def test_a_write_behind_the_triggers_meanwhile_is_found(shop_not_migrated: None)
     assert any(str(customer(LINKED)) in sample for seen in report.checks.values() for sample in seen.samples)
 
 
-def test_what_is_written_while_the_sync_is_off_is_carried_over_when_it_comes_back(shop: str) -> None:
+def test_what_is_written_on_the_way_back_stays_and_is_taken_over_anew(shop: str) -> None:
     points = one("SELECT loyalty_points FROM profiles WHERE id = %s", customer(LINKED))
     run("UPDATE customers SET loyalty_points = loyalty_points + 1 WHERE id = %s", customer(LINKED))
     early = one("INSERT INTO customers (email) VALUES ('early.guest@example.com') RETURNING id")
@@ -186,6 +186,9 @@ def test_what_is_written_while_the_sync_is_off_is_carried_over_when_it_comes_bac
     run("UPDATE customers SET loyalty_points = loyalty_points + 2, city = 'Between' WHERE id = %s", customer(LINKED))
     run("UPDATE customers SET loyalty_points = 4 WHERE id = %s", early)
     late = one("INSERT INTO users (email, password_hash) VALUES ('between@example.com', 'x') RETURNING id")
+    with pytest.raises(CommandError, match="The way back has begun"):
+        migrate()
+    migrate("legacy_customers", "zero")
     migrate()
     assert rows("SELECT loyalty_points, city FROM profiles WHERE id = %s", customer(LINKED)) == [
         (points + 3, "Between")

@@ -16,7 +16,7 @@ from legacy_customers.unification import preflight
 from legacy_customers.unification.preflight import DoesNotFit, blockers
 from legacy_customers.unification.sources import LEGACY_TABLES
 from legacy_customers.unification.verify import verify
-from tests.databases import another_session, rows, run, temporary_database
+from tests.databases import another_session, maintenance, rows, run, temporary_database
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +35,16 @@ def undone(legacy: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def role(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """A role that may log in, and nothing more; gone at the end."""
+def role() -> Iterator[str]:
+    """A role that may log in, and nothing more; gone at the end, after the databases in which it owned something."""
     name = f"test_role_{uuid.uuid4().hex[:12]}"
-    with django_db_blocker.unblock():
-        run(f"CREATE ROLE {name} LOGIN")
-        try:
-            yield name
-        finally:
-            run(f"DROP ROLE {name}")
+    with maintenance() as server:
+        server.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        yield name
+    finally:
+        with maintenance() as server:
+            server.execute(f"DROP ROLE {name}")
 
 
 @contextmanager

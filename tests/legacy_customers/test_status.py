@@ -130,7 +130,8 @@ def test_a_paused_run_stops_before_its_next_step_and_goes_on(empty_database: str
     with migrating():
         until(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            " AND (classid::bigint << 32) | objid::bigint = %s)",
+            " AND (classid::bigint << 32) | objid::bigint = %s"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
             ONE_AT_A_TIME,
         )
         found = as_json()
