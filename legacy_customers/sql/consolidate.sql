@@ -23,7 +23,7 @@ SELECT i.user_id,
         CASE WHEN cardinality((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) = 1 THEN (array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))[1] ELSE (SELECT string_agg(note, E'\n\n' ORDER BY at) FROM (SELECT note, min(at) AS at FROM unnest((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) WITH ORDINALITY AS n (note, at) GROUP BY note) AS distinct_notes) END AS "notes"
     FROM legacy_identities AS i
     JOIN "backup_customers" AS c ON c.id = i.customer_id
-    WHERE i.user_id IN (SELECT user_id FROM legacy_identities WHERE position = 2)
+    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2 AND true)
     GROUP BY i.user_id;
 
 -- several_attachments, a work table
@@ -46,7 +46,8 @@ SELECT a.user_id,
     LEFT JOIN "backup_customer_profiles" AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
     LEFT JOIN "backup_user_profiles" AS up ON a.source = 'user_profiles' AND up.id::text = a.key
     WHERE a.user_id IN (
-        SELECT user_id FROM legacy_attachments WHERE position > 1 OR (source = 'user_profiles' AND position = 1))
+        SELECT m.user_id FROM legacy_attachments AS m
+        WHERE (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1) AND true)
     GROUP BY a.user_id;
 
 -- profiles_alone, a work table

@@ -25,6 +25,7 @@ from .sources import Sources
 
 PHASE = "consolidate"
 
+EVERYBODY = sql.SQL("true")
 EMPTY = {Kind.OBJECT: sql.SQL("'{{}}'::jsonb").format(), Kind.LIST: sql.SQL("'[]'::jsonb")}
 BLOCK = fields_by(Rule.BLOCK)
 
@@ -101,8 +102,11 @@ def _one_or_more(field: Field, one: str, more: str, parts: dict[str, sql.Composa
     )
 
 
-def several_customers(sources: Sources) -> sql.Composable:
-    """One row per person with more than one customers row, with every customers field brought together."""
+def several_customers(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
+    """One row per person with more than one customers row, with every customers field brought together.
+
+    `whose`: a condition on m.user_id.
+    """
     position = column("i", "position")
     cells: list[sql.Composable] = [
         sql.SQL("{} AS {}").format(
@@ -136,13 +140,13 @@ def several_customers(sources: Sources) -> sql.Composable:
         {cells}
     FROM legacy_identities AS i
     JOIN {customers} AS c ON c.id = i.customer_id
-    WHERE i.user_id IN (SELECT user_id FROM legacy_identities WHERE position = 2)
+    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2 AND {whose})
     GROUP BY i.user_id"""
-    ).format(cells=sql.SQL(",\n        ").join(cells), customers=sources.table("customers"))
+    ).format(cells=sql.SQL(",\n        ").join(cells), customers=sources.table("customers"), whose=whose)
 
 
-def several_attachments(sources: Sources) -> sql.Composable:
-    """One row per person with a user_profiles row or with several attached rows, newest first."""
+def several_attachments(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
+    """One row per person with a user_profiles row or with several attached rows, newest first; `whose` as above."""
     cells = []
     for field in FIELD_MAP:
         tables = [table for table in field.sources if table in (Table.CUSTOMER_PROFILES, Table.USER_PROFILES)]
@@ -164,10 +168,12 @@ def several_attachments(sources: Sources) -> sql.Composable:
     LEFT JOIN {customer_profiles} AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
     LEFT JOIN {user_profiles} AS up ON a.source = 'user_profiles' AND up.id::text = a.key
     WHERE a.user_id IN (
-        SELECT user_id FROM legacy_attachments WHERE position > 1 OR (source = 'user_profiles' AND position = 1))
+        SELECT m.user_id FROM legacy_attachments AS m
+        WHERE (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1) AND {whose})
     GROUP BY a.user_id"""
     ).format(
         cells=sql.SQL(",\n        ").join(cells),
+        whose=whose,
         customer_profiles=sources.table("customer_profiles"),
         user_profiles=sources.table("user_profiles"),
     )
@@ -399,6 +405,8 @@ def people(sources: Sources) -> sql.SQL:
 WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_attachments"))
 
 
+# The several rows of other persons than a range's are another worker's.
+THESE = sql.SQL("m.user_id IN (SELECT src.id FROM {people} WHERE {where})")
 COLUMNS = sql.SQL(", ").join(
     sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
 )
@@ -409,9 +417,14 @@ def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Compos
 
     An INSERT cannot use parallel workers; CREATE TABLE AS can, for those who are alone.
     """
+    whose = (
+        EVERYBODY
+        if where == EVERYBODY
+        else THESE.format(people=people(sources).format(others=sql.SQL("")), where=where)
+    )
     return {
-        "several_customers": several_customers(sources),
-        "several_attachments": several_attachments(sources),
+        "several_customers": several_customers(sources, whose),
+        "several_attachments": several_attachments(sources, whose),
         "profiles_alone": profile_rows(sources, people(sources), where, None),
         "profiles_of_others": profile_rows(sources, people(sources), where, WORK_TABLES),
     }
