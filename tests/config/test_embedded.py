@@ -7,8 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import embedded
 from config.embedded import EmbeddedPostgres
+from tests.servers import alive, own_directory, wait_for
 
 ROOT = Path(__file__).parents[2]
 # A client that takes one line of Python at a time and answers each with its value.
@@ -85,30 +84,10 @@ class Client:
         assert (self.process.returncode, errors) == (0, "")
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; a dead one that nobody has waited for does not."""
-    answer = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
-    return bool(answer.strip()) and not answer.startswith("Z")
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory that every account may enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path / "postgres"
-        # Whatever a failed test left running.
-        if pid := EmbeddedPostgres(path / "postgres").postmaster:
-            os.kill(pid, signal.SIGQUIT)
-            wait_for(lambda: not alive(pid))
+    with own_directory() as path:
+        yield path
 
 
 @pytest.fixture

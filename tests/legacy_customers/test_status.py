@@ -1,6 +1,8 @@
 """unification_status, pause and resume: read from another terminal while `migrate` is at work, stands, or is through."""
 
 import json
+import re
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +12,14 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
+from config import lock_watch
 from legacy_customers.apps import ONE_AT_A_TIME
 from legacy_customers.sample.stories import load_story
 from legacy_customers.unification import throttle
 from legacy_customers.unification.verify import verify
-from tests.databases import another_session, one, rows, run, until
+from tests.databases import another_session, eventually, one, rows, run, until
 
 Code = int
 
@@ -38,6 +41,34 @@ def status(*arguments: str) -> tuple[Code, str]:
 def as_json() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(status("--json")[1])
     return found
+
+
+class Replica:
+    """A receiver of the server's log that speaks its protocol: it says itself how far it has replayed what it was sent."""
+
+    def __init__(self, name: str) -> None:
+        given = connection.get_connection_params()
+        keep = {key: given[key] for key in ("host", "port", "user", "password") if given.get(key)}
+        self.session = psycopg.connect(**keep, autocommit=True, replication="true", application_name=name)
+
+    def __enter__(self) -> "Replica":
+        start = one("SELECT pg_current_wal_flush_lsn()::text")
+        self.session.pgconn.exec_(f"START_REPLICATION PHYSICAL {start}".encode())
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.session.close()
+
+    def replays(self, place: int) -> None:
+        """Say that the log is written, flushed and replayed up to `place`, once that much has come."""
+        sent = 0
+        while sent < place:
+            size, message = self.session.pgconn.get_copy_data(0)
+            assert size > 0
+            if message[:1] == b"w":  # its place, the log's end and the time before it, each 8 bytes
+                sent = struct.unpack(">Q", message[1:9])[0] + len(message) - 25
+        self.session.pgconn.put_copy_data(struct.pack(">cQQQQ?", b"r", place, place, place, 0, False))
+        self.session.pgconn.flush()
 
 
 @contextmanager
@@ -195,6 +226,49 @@ def test_a_long_vacuum_of_a_table_of_ours_is_let_first(
     assert throttle._vacuum(connection) is None
     settings.UNIFICATION_VACUUM_S = 0
     assert throttle._vacuum(connection) is None
+
+
+def test_who_waits_for_a_lock_of_ours_is_let_first(
+    seed: str, settings: Any, background: Callable[[str], "psycopg.Connection[Any]"]
+) -> None:
+    settings.UNIFICATION_WAITER_MS = 1
+    watch = lock_watch.begin(connection)
+    try:
+        assert throttle._waiter(connection) is None
+        with transaction.atomic():
+            run("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
+            pid = background("UPDATE orders SET total_amount = total_amount").info.backend_pid
+            # Seen twice by the watch: the first time it may have waited for less than a millisecond.
+            until("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)", pid)
+            seen = watch.samples
+            eventually(lambda: watch.samples > seen + 1)
+            reason = throttle._waiter(connection)
+            assert reason is not None
+            assert re.fullmatch(rf"pid {pid} waited \d+ ms for orders", reason)
+        until("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = %s)", pid)
+        seen = watch.samples
+        eventually(lambda: watch.samples > seen + 1)
+        throttle._waiter(connection)  # what it saw before it had the lock
+        assert throttle._waiter(connection) is None
+    finally:
+        lock_watch.end(connection.alias)
+
+
+def test_a_replica_that_lags_is_let_first(seed: str, settings: Any) -> None:
+    settings.UNIFICATION_REPLICA_LAG_S = 0.000001
+    assert throttle._replica(connection) is None
+    with Replica("slow") as replica:
+        run("CHECKPOINT")
+        replica.replays(int(one("SELECT pg_current_wal_flush_lsn() - '0/0'")))
+        until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE replay_lag IS NOT NULL)")
+        reason = throttle._replica(connection)
+        assert reason is not None
+        assert re.fullmatch(r"replica slow is \d+\.\d s behind", reason)
+        settings.UNIFICATION_REPLICA_LAG_S = 3600
+        assert throttle._replica(connection) is None
+    settings.UNIFICATION_REPLICA_LAG_S = 0.000001
+    until("SELECT NOT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'slow')")
+    assert throttle._replica(connection) is None
 
 
 def test_each_pause_is_told_once_kept_and_counted(
