@@ -27,7 +27,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # statement may wait for a lock, and for how long a migration that did not get one tries again.
 UNIFICATION_WORK_MEM: str = env.str("UNIFICATION_WORK_MEM", default="256MB")
 UNIFICATION_RANGE_ROWS: int = env.int("UNIFICATION_RANGE_ROWS", default=500_000)
-UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=100)
+UNIFICATION_LOCK_TIMEOUT_MS: int = env.int("UNIFICATION_LOCK_TIMEOUT_MS", default=60)
 UNIFICATION_LOCK_PATIENCE_S: int = env.int("UNIFICATION_LOCK_PATIENCE_S", default=300)
 # How long a batch may keep rows locked that others write to, and how many connections work on a step.
 UNIFICATION_BATCH_MS: int = env.int("UNIFICATION_BATCH_MS", default=50)
