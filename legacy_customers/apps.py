@@ -23,6 +23,12 @@ class LegacyCustomersConfig(AppConfig):
 # Held by the session in which `migrate` runs; the number only has to be the same everywhere.
 ONE_AT_A_TIME = 7_213_640_119_004_266
 SECONDS_BETWEEN_TRIES = 1.0
+# Functions that run with our rights keep the search_path of the session that made them. Unless it says otherwise, a writer's
+# temporary tables come first in it.
+TEMPORARY_LAST = """
+SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), false)
+WHERE current_setting('search_path') !~ '\\mpg_temp\\M'
+"""
 
 Plan = list[tuple[Any, bool]]
 
@@ -33,6 +39,8 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
     from .unification.sources import find_sources
 
     progress.listen(verbosity > 0)
+    with connections[using].cursor() as cursor:
+        cursor.execute(TEMPORARY_LAST)
     wait_for_other_migrate(connections[using], plan)
     throttle.begin(connections[using])
     if _holds(plan, "0001_initial", backwards=False):

@@ -2,9 +2,11 @@
 
 # Who signs with a text that is no id, or that is too long, is not named; the change itself stands.
 # A profile's changed columns, or its login's as `users.<column>`, as {"column": {"old": …, "new": …}}. That a password
-# changed is recorded, not what it was or is. Times are written as UTC, so that equal times are equal texts.
+# changed is recorded, not what it was or is. Times are written as UTC, so that equal times are equal texts. Who writes to users
+# or profiles may have no rights on the history.
 CREATE_TRIGGERS = """
-CREATE FUNCTION profile_history_record() RETURNS trigger LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+CREATE FUNCTION profile_history_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT SET timezone = 'UTC' AS $$
 DECLARE
     before jsonb := to_jsonb(OLD);
     after jsonb := to_jsonb(NEW);

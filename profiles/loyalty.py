@@ -14,7 +14,8 @@ CREATE_TRIGGER = """
 CREATE FUNCTION loyalty_entries_uuid(value text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN value ~ '^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$' THEN value::uuid END
 $$;
-CREATE FUNCTION loyalty_entries_record() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION loyalty_entries_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT AS $$
 BEGIN
     IF OLD.loyalty_points <> 0 AND NOT EXISTS (SELECT FROM loyalty_entries WHERE profile_id = NEW.id) THEN
         INSERT INTO loyalty_entries (profile_id, delta, balance, reason, source, created_at)

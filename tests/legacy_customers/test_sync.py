@@ -407,12 +407,19 @@ def test_an_application_that_owns_nothing_writes_as_before(shop: str) -> None:
         with transaction.atomic():
             run("SET LOCAL ROLE sync_till")
             run("SET LOCAL search_path = pg_catalog")
+            for table in ("profiles", "customers", "legacy_writes", "profile_history"):
+                run(sql.SQL("CREATE TEMP TABLE {} (odd integer) ON COMMIT DROP").format(sql.Identifier(table)))
             run("UPDATE public.customers SET phone = '+5' WHERE id = %s", LINKED)
             run("INSERT INTO public.customers (email) VALUES ('till.guest@example.com')")
             run("INSERT INTO public.users (email, password_hash) VALUES ('till.user@example.com', '$2b$x')")
             run("INSERT INTO public.orders (order_number, customer_id) VALUES ('T-1', %s)", LINKED)
+            run("UPDATE public.users SET active = false, email = 'till.other@example.com' WHERE id = %s", LINKED_USER)
+            run("UPDATE public.orders SET total_amount = 7, payment_status = 'paid' WHERE order_number = 'T-1'")
+            run("DELETE FROM public.users WHERE email = 'till.user@example.com'")
+            run("DELETE FROM public.customers WHERE email = 'till.guest@example.com'")
         assert profile("phone") == "+5"
-        assert Profile.objects.filter(user__email__in=["till.guest@example.com", "till.user@example.com"]).count() == 2
+        assert one("SELECT count(*) FROM profile_history WHERE changes ? 'users.active'") == 1
+        assert Profile.objects.filter(user__email__in=["till.guest@example.com", "till.user@example.com"]).count() == 1
         assert one("SELECT user_id FROM orders WHERE order_number = 'T-1'") == LINKED_USER
     finally:
         run("DROP OWNED BY sync_till")
