@@ -2009,6 +2009,67 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_customers_key_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    via text := current_setting('unified.via', true);
+BEGIN
+    PERFORM unification_sync_left(OLD), unification_sync_wrote(NEW, false);
+    PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
+    INSERT INTO legacy_identities (customer_id, user_id, "case", position, reason)
+    SELECT NEW.id, i.user_id, i."case",
+        (SELECT max(known.position) + 1 FROM legacy_identities AS known WHERE known.user_id = i.user_id), i.reason
+    FROM legacy_identities AS i WHERE i.customer_id = OLD.id
+        AND NOT EXISTS (SELECT FROM legacy_identities AS taken WHERE taken.customer_id = NEW.id);
+    IF FOUND THEN
+        INSERT INTO profile_aliases (id, profile_id)
+        SELECT NEW.id, coalesce(p.merged_into_id, p.id)
+        FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = NEW.id
+        ON CONFLICT DO NOTHING;
+        PERFORM unification_sync_customers_changed(OLD, NEW);
+    ELSE
+        PERFORM unification_sync_customers_arrived(NEW);
+    END IF;
+    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_key_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    via text := current_setting('unified.via', true);
+BEGIN
+    PERFORM unification_sync_left(OLD), unification_sync_wrote(NEW, false);
+    PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
+    IF unification_uuid(OLD.customer_id) = unification_uuid(NEW.customer_id) THEN
+        PERFORM unification_sync_attach(a.source, NEW.customer_id, a.user_id)
+        FROM legacy_attachments AS a WHERE a.source = 'customer_profiles' AND a.key = OLD.customer_id;
+        PERFORM unification_sync_customer_profiles_changed(OLD, NEW);
+    ELSE
+        PERFORM unification_sync_customer_profiles_arrived(NEW);
+    END IF;
+    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_user_profiles_key_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    via text := current_setting('unified.via', true);
+BEGIN
+    PERFORM unification_sync_left(OLD), unification_sync_wrote(NEW, false);
+    PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
+    PERFORM unification_sync_attach(a.source, NEW.id::text, a.user_id)
+    FROM legacy_attachments AS a
+    WHERE a.source = 'user_profiles' AND a.key = OLD.id::text AND a.user_id IS NOT NULL;
+    PERFORM unification_sync_user_profiles_changed(OLD, NEW);
+    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
+    RETURN NULL;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION unification_sync_order_owner(customer uuid) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     owner uuid;
@@ -2140,6 +2201,12 @@ CREATE TRIGGER "unification_sync_order_written" BEFORE INSERT OR UPDATE OF user_
 CREATE CONSTRAINT TRIGGER "unification_sync_order_left_over" AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.user_id IS NULL AND NEW.customer_id IS NOT NULL) EXECUTE FUNCTION "unification_sync_order_left_over"();
 
 CREATE TRIGGER "unification_sync_updated" AFTER UPDATE ON orders FOR EACH ROW WHEN ((OLD.user_id, OLD.customer_id, OLD.total_amount) IS DISTINCT FROM (NEW.user_id, NEW.customer_id, NEW.total_amount)) EXECUTE FUNCTION "unification_sync_orders_updated"();
+
+CREATE TRIGGER "unification_sync_key_changed" AFTER UPDATE OF id ON customers FOR EACH ROW WHEN (OLD."id" <> NEW."id" AND current_setting('unification.sync', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION "unification_sync_customers_key_changed"();
+
+CREATE TRIGGER "unification_sync_key_changed" AFTER UPDATE OF customer_id ON customer_profiles FOR EACH ROW WHEN (OLD."customer_id" <> NEW."customer_id" AND current_setting('unification.sync', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION "unification_sync_customer_profiles_key_changed"();
+
+CREATE TRIGGER "unification_sync_key_changed" AFTER UPDATE OF id ON user_profiles FOR EACH ROW WHEN (OLD."id" <> NEW."id" AND current_setting('unification.sync', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION "unification_sync_user_profiles_key_changed"();
 
 CREATE TRIGGER "unification_sync_truncated" BEFORE TRUNCATE ON "users" FOR EACH STATEMENT EXECUTE FUNCTION "unification_sync_truncated"();
 

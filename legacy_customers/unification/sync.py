@@ -24,6 +24,7 @@ from . import (
     sync_arrivals,
     sync_departures,
     sync_from_legacy,
+    sync_keys,
     sync_locks,
     sync_orders,
     sync_to_legacy,
@@ -85,6 +86,17 @@ def _row_trigger(table: str, name: str, when: str, function: str, condition: sql
     )
 
 
+def _key_trigger(table: Table) -> Trigger:
+    key = BACKUP_KEYS[table]
+    return _row_trigger(
+        table,
+        "unification_sync_key_changed",
+        f"AFTER UPDATE OF {key} ON {table}",
+        f"unification_sync_{table}_key_changed",
+        sql.SQL("OLD.{key} <> NEW.{key} AND {not_ours}").format(key=sql.Identifier(key), not_ours=NOT_OURS),
+    )
+
+
 def _truncate_trigger(table: str) -> Trigger:
     name = "unification_sync_truncated"
     return Trigger(
@@ -131,6 +143,7 @@ TRIGGERS: tuple[Trigger, ...] = (
             " (NEW.user_id, NEW.customer_id, NEW.total_amount)"
         ),
     ),
+    *(_key_trigger(table) for table in sync_keys.FOLLOW),
     *(_truncate_trigger(table) for table in BACKUP_KEYS),
 )
 
@@ -144,6 +157,7 @@ def functions(sources: Sources) -> list[sql.Composable]:
         *sync_departures.statements(),
         *sync_from_legacy.statements(sources),
         *sync_arrivals.statements(sources),
+        *sync_keys.statements(),
         *sync_orders.statements(),
     ]
 

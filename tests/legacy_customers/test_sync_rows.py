@@ -13,6 +13,7 @@ from accounts.services import registration
 from config.api.problems import Problem
 from legacy_customers.models import LegacyDeletion, MovedLogin
 from legacy_customers.sample.persons import row_id
+from legacy_customers.unification.verify import verify
 from profiles.models import FieldConflict, MergeSuggestion, Profile, ProfileAlias
 from tests.databases import one, rows, run
 from tests.legacy_customers.test_sync import LINKED, LINKED_USER, MERGED, MERGED_INTO, customer, profile, shared, undone
@@ -301,6 +302,41 @@ def test_a_user_from_before_is_deleted_where_the_old_world_allowed_it(undone: No
     )
     with pytest.raises(IntegrityError, match="orders_user_id_fkey"), transaction.atomic():
         run("DELETE FROM users WHERE id = %s", LINKED_USER)
+
+
+def test_a_customers_row_with_another_id_is_the_same_persons(undone: None) -> None:
+    id_, new_id = guest("moves@example.com", loyalty_points=5), uuid.uuid4()
+    run("UPDATE customers SET id = %s, city = 'Oslo', loyalty_points = 7 WHERE id = %s", new_id, id_)
+    found = person_of(new_id)
+    assert (found.pk, found.city, found.loyalty_points) == (id_, "Oslo", 7)
+    run("UPDATE profiles SET city = 'Turin', loyalty_points = 8 WHERE id = %s", id_)
+    assert rows("SELECT city, loyalty_points FROM customers WHERE id = %s", new_id) == [("Turin", 8)]
+    assert LegacyDeletion.objects.get(source="customers", key=str(id_)).row["loyalty_points"] == 5
+    assert verify(connection).passed
+
+
+def test_a_chat_that_turns_out_to_be_a_customers_brings_what_it_held(undone: None) -> None:
+    id_ = guest("chats@example.com")
+    run("INSERT INTO customer_profiles (customer_id, interaction_count) VALUES ('chat-1', 4)")
+    run("UPDATE customer_profiles SET customer_id = %s WHERE customer_id = 'chat-1'", str(id_))
+    assert person_of(id_).interaction_count == 4
+    run(
+        "UPDATE customer_profiles SET customer_id = upper(customer_id), interaction_count = 5 WHERE customer_id = %s",
+        str(id_),
+    )
+    assert person_of(id_).interaction_count == 5
+    assert verify(connection).passed
+
+
+def test_a_user_profiles_row_with_another_id_is_the_same_persons(undone: None) -> None:
+    user = legacy_user("session@example.com", session_id="s-moves")
+    run("INSERT INTO user_profiles (session_id, needs) VALUES ('s-moves', '[\"rest\"]')")
+    run("UPDATE user_profiles SET id = gen_random_uuid(), needs = '[\"sleep\"]' WHERE session_id = 's-moves'")
+    found = Profile.objects.get(user_id=user)
+    assert found.needs == ["sleep"]
+    Profile.objects.filter(pk=found.pk).update(needs=["sleep", "focus"])
+    assert json.loads(one("SELECT needs FROM user_profiles WHERE session_id = 's-moves'")) == ["sleep", "focus"]
+    assert verify(connection).passed
 
 
 def test_deleted_attached_rows_and_orders_are_kept(undone: None) -> None:
