@@ -1374,53 +1374,6 @@ CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) 
         SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address))
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_said_before(person uuid, n user_profiles) RETURNS user_profiles
-LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    known profiles;
-    result user_profiles;
-BEGIN
-    SELECT * INTO known FROM profiles WHERE id = person;
-    IF (nullif(unification_text("known"."customer_type"), 'regular') IS NOT NULL) THEN
-        IF (nullif(unification_text("n"."customer_type"), 'regular') IS NOT NULL) AND n."customer_type" IS DISTINCT FROM known."customer_type" THEN
-            PERFORM unification_sync_left_out(person, 'customer_type', 'first', 'profiles', person::text, to_jsonb(known."customer_type"),
-                'user_profiles', n.id::text, to_jsonb(n."customer_type"));
-        END IF;
-        result."customer_type" := n."customer_type";
-    END IF;
-    IF (unification_text("known"."experience_level") IS NOT NULL) THEN
-        IF (unification_text("n"."experience_level") IS NOT NULL) AND n."experience_level" IS DISTINCT FROM known."experience_level" THEN
-            PERFORM unification_sync_left_out(person, 'experience_level', 'first', 'profiles', person::text, to_jsonb(known."experience_level"),
-                'user_profiles', n.id::text, to_jsonb(n."experience_level"));
-        END IF;
-        result."experience_level" := n."experience_level";
-    END IF;
-    IF (CASE WHEN jsonb_typeof("known"."price_range") = 'object' THEN unification_json("known"."price_range") END IS NOT NULL) THEN
-        IF (CASE WHEN jsonb_typeof("n"."price_range") = 'object' THEN unification_json("n"."price_range") END IS NOT NULL) AND n."price_range" IS DISTINCT FROM known."price_range" THEN
-            PERFORM unification_sync_left_out(person, 'price_range', 'first', 'profiles', person::text, to_jsonb(known."price_range"),
-                'user_profiles', n.id::text, to_jsonb(n."price_range"));
-        END IF;
-        result."price_range" := n."price_range";
-    END IF;
-    IF (unification_text("known"."language") IS NOT NULL) THEN
-        IF (unification_text("n"."language") IS NOT NULL) AND n."language" IS DISTINCT FROM known."language" THEN
-            PERFORM unification_sync_left_out(person, 'language', 'first', 'profiles', person::text, to_jsonb(known."language"),
-                'user_profiles', n.id::text, to_jsonb(n."language"));
-        END IF;
-        result."language" := n."language";
-    END IF;
-    IF (unification_text("known"."timezone") IS NOT NULL) THEN
-        IF (unification_text("n"."timezone") IS NOT NULL) AND n."timezone" IS DISTINCT FROM known."timezone" THEN
-            PERFORM unification_sync_left_out(person, 'timezone', 'first', 'profiles', person::text, to_jsonb(known."timezone"),
-                'user_profiles', n.id::text, to_jsonb(n."timezone"));
-        END IF;
-        result."timezone" := n."timezone";
-    END IF;
-    RETURN result;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
         SELECT FROM legacy_identities AS i
@@ -1466,6 +1419,26 @@ CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers
         '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
         'customer'::user_role_simple, n.is_active, false, false, false, false, n.created_at, n.updated_at)
     RETURNING id
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_free_address() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    guest users;
+    via text := current_setting('unified.via', true);
+BEGIN
+    SELECT * INTO guest FROM users AS u WHERE u.email = NEW.email AND u.id <> NEW.id AND u.password_hash LIKE '!%'
+        AND u.last_login IS NULL AND NOT coalesce(u.email_verified, false);
+    IF FOUND AND unification_sync_is_unused(guest) THEN
+        PERFORM unification_sync_person(coalesce(p.merged_into_id, p.id)) FROM profiles AS p WHERE p.user_id = guest.id;
+        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
+        UPDATE users SET email = NULL WHERE id = guest.id RETURNING * INTO guest;
+        PERFORM unification_sync_wrote(guest, true);
+        UPDATE profiles SET contact_email = coalesce(contact_email, NEW.email) WHERE user_id = guest.id;
+        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
+    END IF;
+    RETURN NEW;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_absorb(p profiles, n customers, wins boolean) RETURNS profiles
@@ -1822,23 +1795,96 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_free_address() RETURNS trigger
+CREATE OR REPLACE FUNCTION unification_sync_as_legacy_has_it(n profiles) RETURNS profiles LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    found profiles;
+BEGIN
+    found.id := n.id;
+    found.user_id := n.user_id;
+    found.preferences := '{}';
+    SELECT coalesce(sum(c."loyalty_points"), 0), coalesce(sum(c."total_spent"), 0), coalesce(sum(c."order_count"), 0) INTO found."loyalty_points", found."total_spent", found."order_count"
+    FROM legacy_identities AS i JOIN customers AS c ON c.id = i.customer_id WHERE i.user_id = n.user_id;
+    SELECT coalesce(sum(coalesce(cp.interaction_count, up.interaction_count)), 0) INTO found.interaction_count
+    FROM legacy_attachments AS a
+    LEFT JOIN customer_profiles AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
+    LEFT JOIN user_profiles AS up ON a.source = 'user_profiles' AND up.id = unification_uuid(a.key)
+    WHERE a.user_id = n.user_id;
+    found."needs" := '[]';
+    found."medical_conditions" := '[]';
+    found."preferred_categories" := '[]';
+    found."preferred_effects" := '[]';
+    found."purchase_history" := '[]';
+    found."tags" := '[]';
+    RETURN found;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_profiles_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-    guest users;
+    n profiles;
+    nothing profiles;
+    person uuid;
     via text := current_setting('unified.via', true);
 BEGIN
-    SELECT * INTO guest FROM users AS u WHERE u.email = NEW.email AND u.id <> NEW.id AND u.password_hash LIKE '!%'
-        AND u.last_login IS NULL AND NOT coalesce(u.email_verified, false);
-    IF FOUND AND unification_sync_is_unused(guest) THEN
-        PERFORM unification_sync_person(coalesce(p.merged_into_id, p.id)) FROM profiles AS p WHERE p.user_id = guest.id;
+    FOR n IN SELECT * FROM after ORDER BY id LOOP
+        person := unification_sync_person(n.id);
+        nothing := unification_sync_as_legacy_has_it(n);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        UPDATE users SET email = NULL WHERE id = guest.id RETURNING * INTO guest;
-        PERFORM unification_sync_wrote(guest, true);
-        UPDATE profiles SET contact_email = coalesce(contact_email, NEW.email) WHERE user_id = guest.id;
+        IF NOT unification_sync_push(nothing, n, 'profiles', person) THEN
+            PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(nothing), to_jsonb(n));
+        END IF;
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION unification_sync_said_before(person uuid, n user_profiles) RETURNS user_profiles
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    known profiles;
+    result user_profiles;
+BEGIN
+    SELECT * INTO known FROM profiles WHERE id = person;
+    IF (nullif(unification_text("known"."customer_type"), 'regular') IS NOT NULL) THEN
+        IF (nullif(unification_text("n"."customer_type"), 'regular') IS NOT NULL) AND n."customer_type" IS DISTINCT FROM known."customer_type" THEN
+            PERFORM unification_sync_left_out(person, 'customer_type', 'first', 'profiles', person::text, to_jsonb(known."customer_type"),
+                'user_profiles', n.id::text, to_jsonb(n."customer_type"));
+        END IF;
+        result."customer_type" := n."customer_type";
     END IF;
-    RETURN NEW;
+    IF (unification_text("known"."experience_level") IS NOT NULL) THEN
+        IF (unification_text("n"."experience_level") IS NOT NULL) AND n."experience_level" IS DISTINCT FROM known."experience_level" THEN
+            PERFORM unification_sync_left_out(person, 'experience_level', 'first', 'profiles', person::text, to_jsonb(known."experience_level"),
+                'user_profiles', n.id::text, to_jsonb(n."experience_level"));
+        END IF;
+        result."experience_level" := n."experience_level";
+    END IF;
+    IF (CASE WHEN jsonb_typeof("known"."price_range") = 'object' THEN unification_json("known"."price_range") END IS NOT NULL) THEN
+        IF (CASE WHEN jsonb_typeof("n"."price_range") = 'object' THEN unification_json("n"."price_range") END IS NOT NULL) AND n."price_range" IS DISTINCT FROM known."price_range" THEN
+            PERFORM unification_sync_left_out(person, 'price_range', 'first', 'profiles', person::text, to_jsonb(known."price_range"),
+                'user_profiles', n.id::text, to_jsonb(n."price_range"));
+        END IF;
+        result."price_range" := n."price_range";
+    END IF;
+    IF (unification_text("known"."language") IS NOT NULL) THEN
+        IF (unification_text("n"."language") IS NOT NULL) AND n."language" IS DISTINCT FROM known."language" THEN
+            PERFORM unification_sync_left_out(person, 'language', 'first', 'profiles', person::text, to_jsonb(known."language"),
+                'user_profiles', n.id::text, to_jsonb(n."language"));
+        END IF;
+        result."language" := n."language";
+    END IF;
+    IF (unification_text("known"."timezone") IS NOT NULL) THEN
+        IF (unification_text("n"."timezone") IS NOT NULL) AND n."timezone" IS DISTINCT FROM known."timezone" THEN
+            PERFORM unification_sync_left_out(person, 'timezone', 'first', 'profiles', person::text, to_jsonb(known."timezone"),
+                'user_profiles', n.id::text, to_jsonb(n."timezone"));
+        END IF;
+        result."timezone" := n."timezone";
+    END IF;
+    RETURN result;
 END
 $$;
 
@@ -1960,52 +2006,6 @@ BEGIN
             SELECT FROM legacy_attachments AS a
             WHERE a.source = 'user_profiles' AND a.key = s.id::text AND a.user_id IS NOT NULL);
     END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION unification_sync_as_legacy_has_it(n profiles) RETURNS profiles LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    found profiles;
-BEGIN
-    found.id := n.id;
-    found.user_id := n.user_id;
-    found.preferences := '{}';
-    SELECT coalesce(sum(c."loyalty_points"), 0), coalesce(sum(c."total_spent"), 0), coalesce(sum(c."order_count"), 0) INTO found."loyalty_points", found."total_spent", found."order_count"
-    FROM legacy_identities AS i JOIN customers AS c ON c.id = i.customer_id WHERE i.user_id = n.user_id;
-    SELECT coalesce(sum(coalesce(cp.interaction_count, up.interaction_count)), 0) INTO found.interaction_count
-    FROM legacy_attachments AS a
-    LEFT JOIN customer_profiles AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
-    LEFT JOIN user_profiles AS up ON a.source = 'user_profiles' AND up.id = unification_uuid(a.key)
-    WHERE a.user_id = n.user_id;
-    found."needs" := '[]';
-    found."medical_conditions" := '[]';
-    found."preferred_categories" := '[]';
-    found."preferred_effects" := '[]';
-    found."purchase_history" := '[]';
-    found."tags" := '[]';
-    RETURN found;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION unification_sync_profiles_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-    n profiles;
-    nothing profiles;
-    person uuid;
-    via text := current_setting('unified.via', true);
-BEGIN
-    FOR n IN SELECT * FROM after ORDER BY id LOOP
-        person := unification_sync_person(n.id);
-        nothing := unification_sync_as_legacy_has_it(n);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF NOT unification_sync_push(nothing, n, 'profiles', person) THEN
-            PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(nothing), to_jsonb(n));
-        END IF;
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
-    RETURN NULL;
 END
 $$;
 

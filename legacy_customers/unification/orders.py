@@ -10,7 +10,7 @@ from psycopg import sql
 
 from config import locks
 
-from . import fingerprint, phases, ranges, throttle
+from . import fingerprint, phases, progress, ranges, throttle
 from .sources import Sources
 
 PHASE = "orders"
@@ -293,7 +293,7 @@ def point_back(connection: BaseDatabaseWrapper) -> None:
     rows = ranges.rows_of(connection, PHASE_BACK) + locks.patiently(connection, partial(_rest, connection))
     locks.execute(connection, STOP_KEEPING)
     phases.forget(connection, PHASE, PHASE_BACK)
-    phases.tell(f"way back: {rows:,} orders point where they did")
+    progress.tell(f"way back: {rows:,} orders point where they did")
 
 
 def _make_work_table_back(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:

@@ -12,8 +12,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from . import throttle
-from .progress import listen as listen
-from .progress import tell as tell
+from .progress import tell
 
 
 def tune(cursor: CursorWrapper) -> None:

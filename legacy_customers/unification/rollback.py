@@ -25,6 +25,7 @@ from . import (
     consolidate,
     orders,
     phases,
+    progress,
     rollback_accounts,
     rollback_proof,
     rollback_write_back,
@@ -81,7 +82,7 @@ def begin(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         return
     found = rollback_write_back.find(connection)
     locks.patiently(connection, partial(_turn_off, connection, sources))
-    phases.tell(f"way back: the sync is off; {found:,} profiles were written back that it had not carried over")
+    progress.tell(f"way back: the sync is off; {found:,} profiles were written back that it had not carried over")
 
 
 def _turn_off(connection: BaseDatabaseWrapper, sources: Sources) -> None:
@@ -111,7 +112,7 @@ def empty_profiles(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     found = None if has_begun(connection) else rollback_write_back.find(connection)
     locks.patiently(connection, partial(_empty, connection, sources, write=found is not None))
     if found is not None:
-        phases.tell(f"way back: {found:,} changed profiles were written back")
+        progress.tell(f"way back: {found:,} changed profiles were written back")
 
 
 def _empty(connection: BaseDatabaseWrapper, sources: Sources, *, write: bool) -> None:

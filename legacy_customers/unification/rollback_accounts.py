@@ -8,7 +8,7 @@ from psycopg import sql
 
 from config import locks
 
-from . import identity, old_trigger, phases
+from . import identity, old_trigger, phases, progress
 
 # The first rows of persons whose account was made here, and whether somebody uses it: has a password, has logged in.
 MADE = """
@@ -68,7 +68,7 @@ def forget_identity(connection: BaseDatabaseWrapper) -> None:
             )
     removed, kept = locks.patiently(connection, partial(_forget, connection))
     locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(INDEX)))
-    phases.tell(f"way back: {removed:,} guests' accounts removed, {kept:,} in use stay")
+    progress.tell(f"way back: {removed:,} guests' accounts removed, {kept:,} in use stay")
 
 
 def _forget(connection: BaseDatabaseWrapper) -> tuple[int, int]:

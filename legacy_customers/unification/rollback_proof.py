@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import fingerprint, phases
+from . import fingerprint, phases, progress
 from .backup import row_hash
 from .field_map import Table
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of, existing_tables
@@ -189,7 +189,7 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
     """
     found = compare(connection)
     for rows in found:
-        phases.tell(str(rows))
+        progress.tell(str(rows))
     unexplained = [f"{rows.table} {key}" for rows in found for key in rows.unexplained]
     if unexplained:
         raise CommandError(
@@ -197,7 +197,7 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
             " backup. Put it right or, where it is meant to be so, add its table and key to unification_changes (source,"
             " key). Then run this again."
         )
-    phases.tell("way back: every legacy row equals its backup or a later write")
+    progress.tell("way back: every legacy row equals its backup or a later write")
 
 
 def prove_fingerprint(connection: BaseDatabaseWrapper) -> None:
@@ -208,4 +208,4 @@ def prove_fingerprint(connection: BaseDatabaseWrapper) -> None:
             + "\n  ".join(found)
             + "\nPut it right, then run this again."
         )
-    phases.tell("way back: columns, constraints, indexes and triggers are as they were found")
+    progress.tell("way back: columns, constraints, indexes and triggers are as they were found")

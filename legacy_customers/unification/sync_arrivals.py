@@ -1,209 +1,16 @@
-"""New rows of the legacy tables: whose they are, by the rules of the take-over, and what they bring.
+"""New customers and users of the old application, and new profiles: whose a row is, by the rules of the take-over.
 
 A new user gets a profile and a customers row at once; a guest is matched, gets an account, or stays apart.
 """
 
 from psycopg import sql
 
-from .consolidate import chosen, has_address, said
-from .field_map import ADDRESS_KEYS, DEFAULT_COUNTRY, FIELD_MAP, Field, Kind, Rule, Table, fields_of
-from .sources import BACKUP_KEYS, Sources
+from .consolidate import said
+from .field_map import FIELD_MAP, Kind, Rule, Table, fields_of
+from .sources import Sources
+from .sync_absorb import first_value
 from .sync_from_legacy import profile_value
 from .sync_to_legacy import PRIMARY
-
-# Whether an account was made for a guest and nobody has used it.
-IS_UNUSED = """
-CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
-        SELECT FROM legacy_identities AS i
-        WHERE i.user_id = login.id AND i."case" IN ('new_user', 'separate'))
-$$
-"""
-
-# Whose a guest's row is: matched with one account, a new user's, or separate; `reason` says why it stays apart.
-IDENTIFY = """
-CREATE OR REPLACE FUNCTION unification_sync_identify(
-    n customers, OUT outcome text, OUT account uuid, OUT reason text, OUT accounts uuid[]
-) LANGUAGE plpgsql AS $$
-DECLARE
-    usable boolean;
-    login users;
-BEGIN
-    SELECT a.usable, a.accounts INTO usable, accounts FROM unification_accounts(n.email) AS a;
-    outcome := 'separate';
-    IF NOT usable THEN
-        RETURN;
-    ELSIF accounts IS NULL THEN
-        outcome := 'new_user';
-    ELSIF cardinality(accounts) > 1 THEN
-        reason := 'shared_address';
-    ELSE
-        SELECT * INTO login FROM users WHERE id = accounts[1];
-        IF login.email_verified IS NOT TRUE AND NOT unification_sync_is_unused(login) THEN
-            reason := 'unverified_address';
-        ELSIF n.date_of_birth <> login.date_of_birth
-            OR EXISTS (SELECT FROM profiles WHERE user_id = login.id AND date_of_birth <> n.date_of_birth)
-            OR EXISTS (SELECT FROM customers WHERE user_id = login.id AND date_of_birth <> n.date_of_birth)
-        THEN
-            reason := 'birth_date';
-        ELSE
-            outcome := 'matched';
-            account := login.id;
-        END IF;
-    END IF;
-END
-$$
-"""
-
-# An account for a guest: nobody knows its password.
-MAKE_ACCOUNT = sql.SQL(
-    """
-CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers) RETURNS uuid LANGUAGE sql AS $$
-    INSERT INTO users (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
-        terms_accepted, created_at, updated_at)
-    VALUES (gen_random_uuid(), login,
-        '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
-        'customer'::{role_type}, n.is_active, false, false, false, false, n.created_at, n.updated_at)
-    RETURNING id
-$$
-"""
-)
-
-# What a customers row brings to a person who is there already. With `wins` its values are the person's from now on, else
-# the person's stay and those that lose are kept as conflicts. Sums add up, and no consent is widened.
-ABSORB = sql.SQL(
-    """
-CREATE OR REPLACE FUNCTION unification_sync_absorb(p profiles, n customers, wins boolean) RETURNS profiles
-LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    q profiles := p;
-BEGIN
-    {values}
-    q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');
-    RETURN q;
-END
-$$
-"""
-)
-LOST = sql.SQL(
-    """INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row, other_value, other_table,
-            other_row)
-        VALUES (p.id, {label}, {rule}, to_jsonb(q.{name}), 'profiles', p.id::text, to_jsonb({value}), 'customers', n.id::text)
-        ON CONFLICT DO NOTHING;"""
-)
-
-
-def _absorbed(sources: Sources, field: Field) -> sql.Composable:
-    name = sql.Identifier(field.column)
-    value = profile_value(sources, Table.CUSTOMERS, field)
-    parts: dict[str, sql.Composable] = {
-        "name": name,
-        "value": value,
-        "said": said(field, value),
-        "chosen": chosen(field, value),
-        "own": chosen(field, sql.SQL("q.{}").format(name)),
-        "label": sql.Literal(field.column),
-    }
-    rule = "consent" if field.rule is Rule.VERIFIED else "shape" if field.rule is Rule.UNION else field.rule.value
-    parts["lost"] = LOST.format(rule=sql.Literal(rule), **parts)
-    match field.rule:
-        case Rule.FIRST:
-            text = """IF ({chosen} IS NOT NULL) THEN
-        IF wins OR {own} IS NULL THEN
-            q.{name} := {value};
-        ELSIF {value} IS DISTINCT FROM q.{name} THEN
-            {lost}
-        END IF;
-    END IF;"""
-        case Rule.SUM:
-            text = "q.{name} := q.{name} + coalesce(n.{name}, 0);"
-        case Rule.GREATEST:
-            text = "q.{name} := greatest(q.{name}, {value});"
-        case Rule.LEAST:
-            text = "q.{name} := least(q.{name}, {value});"
-        case Rule.UNION:
-            text = """q.{name} := unification_union(ARRAY[q.{name}, unification_list(n.{name})]);
-    IF jsonb_typeof(n.{name}) <> 'array' AND unification_json(n.{name}) IS NOT NULL THEN
-        {lost}
-    END IF;"""
-        case Rule.NOTES:
-            text = "q.{name} := unification_notes_changed(q.{name}, NULL, n.{name});"
-        case Rule.CONSENT:
-            text = """q.{name} := q.{name} AND {value};
-    IF {value} AND NOT q.{name} THEN
-        {lost}
-    END IF;"""
-        case Rule.VERIFIED:
-            text = """IF wins THEN
-        q.{name} := {value};
-    ELSIF {value} AND NOT q.{name} THEN
-        {lost}
-    END IF;"""
-        case _:
-            raise NotImplementedError(field.rule)
-    return sql.SQL(text).format(**parts)
-
-
-BLOCK = tuple(field for field in FIELD_MAP if field.rule is Rule.BLOCK)
-
-
-def _absorb(sources: Sources) -> sql.Composed:
-    fields = [f for f in fields_of(Table.CUSTOMERS) if f.rule is not Rule.BLOCK and f.column != "updated_at"]
-    own_address = sql.SQL(" OR ").join(
-        sql.SQL("{} IS NOT NULL").format(chosen(field, sql.Identifier("q", field.column))) for field in BLOCK
-    )
-    taken = sql.SQL("\n            ").join(
-        sql.SQL("q.{} := {};").format(sql.Identifier(f.column), first_value(sources, f)) for f in BLOCK
-    )
-    lost = sql.SQL("\n            ").join(
-        sql.SQL(
-            "IF ({chosen} IS NOT NULL AND {value} IS DISTINCT FROM q.{name}) THEN\n            {lost}\n            END IF;"
-        ).format(
-            chosen=chosen(f, profile_value(sources, Table.CUSTOMERS, f)),
-            value=profile_value(sources, Table.CUSTOMERS, f),
-            name=sql.Identifier(f.column),
-            lost=LOST.format(
-                rule=sql.Literal("block"),
-                label=sql.Literal(f.column),
-                name=sql.Identifier(f.column),
-                value=profile_value(sources, Table.CUSTOMERS, f),
-            ),
-        )
-        for f in BLOCK
-    )
-    block = sql.SQL(
-        """IF {has_address} THEN
-        IF wins OR NOT ({own_address}) THEN
-            {taken}
-        ELSE
-            {lost}
-        END IF;
-    END IF;"""
-    ).format(has_address=has_address(sources, "n"), own_address=own_address, taken=taken, lost=lost)
-    return ABSORB.format(values=sql.SQL("\n    ").join([block, *(_absorbed(sources, field) for field in fields)]))
-
-
-def first_value(sources: Sources, field: Field) -> sql.Composable:
-    """What the only row `n` of a person makes of a column: blanks say nothing, a JSON address fills blank columns."""
-    value = profile_value(sources, Table.CUSTOMERS, field)
-    own = said(field, value)
-    match field.rule:
-        case Rule.BLOCK if field.column in ADDRESS_KEYS:
-            part = sql.SQL("unification_part(unification_object({}), {}, {})").format(
-                sources.address("n"), sql.Literal(ADDRESS_KEYS[field.column]), sql.Literal(field.width)
-            )
-            if field.default is None:
-                return sql.SQL("coalesce({}, {})").format(own, part)
-            return sql.SQL("coalesce(nullif({0}, {1}), {2}, {0})").format(own, sql.Literal(DEFAULT_COUNTRY), part)
-        case Rule.SUM:
-            return sql.SQL("coalesce({}, 0)").format(value)
-        case Rule.UNION:
-            return sql.SQL("unification_list({})").format(value)
-    if field.default is not None:
-        return sql.SQL("coalesce({}, {})").format(own, sql.Literal(field.default))
-    return own
-
 
 # A new customers row. Its person is locked; what it brings goes over; every id leads to its person.
 ARRIVED = sql.SQL(
@@ -294,14 +101,6 @@ END
 $$
 """
 )
-# Whether a linked row's address is no other than the login.
-SAME_ADDRESS = """
-CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT unification_text(address) IS NULL OR EXISTS (
-        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address))
-$$
-"""
-
 CUSTOMERS_INSERTED = """
 CREATE OR REPLACE FUNCTION unification_sync_customers_inserted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -399,166 +198,6 @@ BEGIN
     END LOOP;
     PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
     RETURN NULL;
-END
-$$
-"""
-
-# Somebody registers, through the old application, with the address of an account that was made for a guest and that nobody
-# has used: as in the old world they may. The guest stays apart from now on, with the address as contact.
-FREE_ADDRESS = """
-CREATE OR REPLACE FUNCTION unification_sync_free_address() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-    guest users;
-    via text := current_setting('unified.via', true);
-BEGIN
-    SELECT * INTO guest FROM users AS u WHERE u.email = NEW.email AND u.id <> NEW.id AND u.password_hash LIKE '!%'
-        AND u.last_login IS NULL AND NOT coalesce(u.email_verified, false);
-    IF FOUND AND unification_sync_is_unused(guest) THEN
-        PERFORM unification_sync_person(coalesce(p.merged_into_id, p.id)) FROM profiles AS p WHERE p.user_id = guest.id;
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        UPDATE users SET email = NULL WHERE id = guest.id RETURNING * INTO guest;
-        PERFORM unification_sync_wrote(guest, true);
-        UPDATE profiles SET contact_email = coalesce(contact_email, NEW.email) WHERE user_id = guest.id;
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END IF;
-    RETURN NEW;
-END
-$$
-"""
-
-ATTACHED_ARRIVED = sql.SQL(
-    """
-CREATE OR REPLACE FUNCTION unification_sync_{name}_arrived(n {relation}) RETURNS void LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    nothing {relation};
-    owner uuid;
-    person uuid;
-    why text;
-    was_there jsonb;
-BEGIN
-    SELECT a.user_id INTO owner FROM legacy_attachments AS a WHERE a.source = {table} AND a.key = n.{key}::text;
-    IF owner IS NULL THEN
-        {found}
-        IF owner IS NULL THEN
-            INSERT INTO legacy_attachments (source, key, reason) VALUES ({table}, n.{key}::text, why)
-            ON CONFLICT (source, key) DO UPDATE SET reason = EXCLUDED.reason;
-            RETURN;
-        END IF;
-        PERFORM unification_sync_attach({table}, n.{key}::text, owner);
-    ELSE
-        -- It was deleted, and comes back.
-        SELECT d.row INTO was_there FROM legacy_deletions AS d
-        WHERE d.source = {table} AND d.key = n.{key}::text ORDER BY d.id DESC LIMIT 1;
-        DELETE FROM legacy_deletions AS d WHERE d.source = {table} AND d.key = n.{key}::text;
-        nothing := coalesce(jsonb_populate_record(NULL::{relation}, was_there), nothing);
-    END IF;
-    SELECT coalesce(p.merged_into_id, p.id) INTO person FROM profiles AS p WHERE p.user_id = owner;
-    person := unification_sync_person(person);
-    {first}
-    IF NOT unification_sync_from_{name}(person, nothing, n) THEN
-        PERFORM unification_sync_hand_over(person, {table}, to_jsonb(nothing), to_jsonb(n));
-    END IF;
-END
-$$;
-CREATE OR REPLACE FUNCTION unification_sync_{name}_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-    n {relation};
-    via text := current_setting('unified.via', true);
-BEGIN
-    PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-    FOR n IN SELECT * FROM after AS r ORDER BY ({order}), r.{key} LOOP
-        PERFORM unification_sync_wrote(n, false);
-        PERFORM unification_sync_{name}_arrived(n);
-    END LOOP;
-    PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    RETURN NULL;
-END
-$$
-"""
-)
-# What a session said first of a person is kept, also when another one comes: the later value is a conflict. Gives the row
-# from which the change is reckoned: nothing, but for what is known already.
-SESSION_VALUES = tuple(f for f in fields_of(Table.USER_PROFILES) if f.rule is Rule.FIRST)
-SAID_BEFORE = sql.SQL(
-    """
-CREATE OR REPLACE FUNCTION unification_sync_said_before(person uuid, n user_profiles) RETURNS user_profiles
-LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    known profiles;
-    result user_profiles;
-BEGIN
-    SELECT * INTO known FROM profiles WHERE id = person;
-    {fields}
-    RETURN result;
-END
-$$
-"""
-)
-SAID_FIRST = sql.SQL(
-    """IF ({known} IS NOT NULL) THEN
-        IF ({new} IS NOT NULL) AND n.{name} IS DISTINCT FROM known.{name} THEN
-            PERFORM unification_sync_left_out(person, {label}, 'first', 'profiles', person::text, to_jsonb(known.{name}),
-                'user_profiles', n.id::text, to_jsonb(n.{name}));
-        END IF;
-        result.{name} := n.{name};
-    END IF;"""
-)
-
-
-def _said_before() -> sql.Composed:
-    return SAID_BEFORE.format(
-        fields=sql.SQL("\n    ").join(
-            SAID_FIRST.format(
-                name=sql.Identifier(field.column),
-                label=sql.Literal(field.column),
-                known=chosen(field, sql.Identifier("known", field.column)),
-                new=chosen(field, sql.Identifier("n", field.column)),
-            )
-            for field in SESSION_VALUES
-        )
-    )
-
-
-FOUND: dict[Table, str] = {
-    Table.CUSTOMER_PROFILES: """SELECT i.user_id INTO owner FROM legacy_identities AS i
-        WHERE i.customer_id = unification_uuid(n.customer_id::text);
-        why := 'no_customer';""",
-    Table.USER_PROFILES: """SELECT CASE WHEN count(*) = 1 THEN (array_agg(u.id))[1] END,
-            CASE WHEN count(*) > 1 THEN 'several' WHEN count(*) = 0 THEN 'nobody' END
-        INTO owner, why FROM users AS u
-        WHERE u.session_id = n.session_id AND unification_text(n.session_id) IS NOT NULL;
-        IF owner IS NULL AND why = 'nobody' AND unification_usable(unification_email(n.email)) THEN
-            SELECT CASE WHEN count(*) = 1 AND bool_and(u.email_verified IS TRUE) THEN (array_agg(u.id))[1] END,
-                CASE WHEN count(*) > 1 THEN 'several' WHEN count(*) = 0 THEN 'nobody' ELSE 'unverified' END
-            INTO owner, why FROM users AS u WHERE unification_email(u.email) = unification_email(n.email);
-        END IF;""",
-}
-SINCE = {
-    Table.USER_PROFILES: sql.SQL(
-        "IF was_there IS NULL THEN\n        nothing := unification_sync_said_before(person, n);\n    END IF;"
-    )
-}
-ORDER: dict[Table, str] = {
-    Table.CUSTOMER_PROFILES: "SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p"
-    " ON p.user_id = i.user_id WHERE i.customer_id = unification_uuid(r.customer_id::text)",
-    Table.USER_PROFILES: "SELECT min(coalesce(p.merged_into_id, p.id)::text) FROM users AS u JOIN profiles AS p"
-    " ON p.user_id = u.id WHERE u.session_id = r.session_id",
-}
-
-# A user who takes over a session brings what it knew.
-SESSION = """
-CREATE OR REPLACE FUNCTION unification_sync_session(n users) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF unification_text(n.session_id) IS NOT NULL THEN
-        PERFORM unification_sync_user_profiles_arrived(s) FROM user_profiles AS s
-        WHERE s.session_id = n.session_id AND NOT EXISTS (
-            SELECT FROM legacy_attachments AS a
-            WHERE a.source = 'user_profiles' AND a.key = s.id::text AND a.user_id IS NOT NULL);
-    END IF;
 END
 $$
 """
@@ -671,29 +310,11 @@ def _as_legacy_has_it() -> sql.Composed:
 
 def statements(sources: Sources) -> list[sql.Composable]:
     """The functions of this module."""
-    made: list[sql.Composable] = [
-        sql.SQL(SAME_ADDRESS),
-        _said_before(),
-        sql.SQL(IS_UNUSED),
-        sql.SQL(IDENTIFY),
-        MAKE_ACCOUNT.format(role_type=sql.SQL(sources.role_type)),
-        _absorb(sources),
+    return [
         _arrived(sources),
         sql.SQL(CUSTOMERS_INSERTED),
         _new_user(sources),
         sql.SQL(USERS_INSERTED),
-        sql.SQL(FREE_ADDRESS),
+        _as_legacy_has_it(),
+        sql.SQL(PROFILES_INSERTED),
     ]
-    for table, found in FOUND.items():
-        made.append(
-            ATTACHED_ARRIVED.format(
-                name=sql.SQL(table.value),
-                relation=sql.Identifier(table),
-                table=sql.Literal(str(table)),
-                key=sql.Identifier(BACKUP_KEYS[table]),
-                found=sql.SQL(found),
-                order=sql.SQL(ORDER[table]),
-                first=SINCE.get(table, sql.SQL("")),
-            )
-        )
-    return [*made, sql.SQL(SESSION), _as_legacy_has_it(), sql.SQL(PROFILES_INSERTED)]
