@@ -2,10 +2,11 @@
 
     python benchmarks/live_migration.py [--people N] [--rate N] [--seconds N]
 
-Makes a legacy database of N people (default 1,000,000) on the configured server. Two connections write to it as the old
-application does, small UPDATEs and INSERTs on users, customers and orders, together --rate a second (default 200): for
---seconds (default 30) by themselves, then during `migrate`, then through the sync. Prints how long their statements took, in
-milliseconds, and whether every last value that they wrote is in the legacy row and in the profile; then verifies.
+Makes a legacy database of N people (default 1,000,000) on the configured server, and takes a copy of it over that nobody writes
+to. Then two connections write to it as the old application does, small UPDATEs and INSERTs on users, customers and orders,
+together --rate a second (default 200): for --seconds (default 30) by themselves, then during `migrate`, then through the sync.
+Prints how long their statements took, in milliseconds, at which step they waited long, how much longer `migrate` took than on the
+copy, and whether every last value that they wrote is in the legacy row and in the profile; then verifies.
 """
 
 import argparse
@@ -195,6 +196,35 @@ def lost(last: dict[tuple[str, str, str], Any], points: dict[str, int], made: di
         return answers
 
 
+def migrate(name: str) -> float:
+    """`manage.py migrate` on the database, in a process of its own; gives its seconds."""
+    params = connection.get_connection_params()
+    login = f"{params.get('user', '')}:{params.get('password') or ''}"
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, str(HERE.parent / "manage.py"), "migrate"],
+        env={
+            **os.environ,
+            "DATABASE_URL": f"postgres://{login}@{params.get('host', '')}:{params.get('port', '')}/{name}",
+        },
+        check=False,
+    )
+    if ended.returncode:
+        raise SystemExit(f"migrate ended with {ended.returncode}")
+    return time.monotonic() - began
+
+
+def step_at(began: float, at: float) -> str:
+    """The step of the take-over that ran at second `at`, or the one before it; `began` is a time since the epoch."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name FROM unification_phases WHERE started_at <= to_timestamp(%s) ORDER BY started_at DESC LIMIT 1",
+            [began + at],
+        )
+        found = cursor.fetchone()
+    return str(found[0]) if found else "preflight"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=1_000_000)
@@ -207,6 +237,11 @@ def main() -> None:
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
+        connection.close()
+        with temporary_database(name) as copy:
+            undisturbed = migrate(copy)
+        with connection.cursor() as cursor:
+            cursor.execute("CHECKPOINT")
         params = connection.get_connection_params()
         dsn = {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {"dbname": name}
         stop, results = multiprocessing.Event(), multiprocessing.Queue()
@@ -216,34 +251,31 @@ def main() -> None:
         for writer in writers:
             writer.start()
         time.sleep(options.seconds)
-        began = time.monotonic()
-        url = f"postgres://{dsn.get('user', '')}:{dsn.get('password', '')}@{dsn.get('host', '')}:{dsn.get('port', '')}/{name}"
-        migrate = subprocess.run(
-            [sys.executable, str(HERE.parent / "manage.py"), "migrate"],
-            env={**os.environ, "DATABASE_URL": url},
-            check=False,
-        )
+        began, since = time.monotonic(), time.time()
+        disturbed = migrate(name)
         done = time.monotonic()
         time.sleep(options.seconds)
         stop.set()
         answers = [results.get() for _ in writers]
         for writer in writers:
             writer.join()
-        if migrate.returncode:
-            raise SystemExit(f"migrate ended with {migrate.returncode}")
         waits = [wait for answer in answers for wait in answer[0]]
         sections = {
             "alone": [ms for at, ms in waits if at < began],
             "during migrate": [ms for at, ms in waits if began <= at < done],
             "through the sync": [ms for at, ms in waits if at >= done],
         }
-        print(f"\n{options.people:,} people, {options.rate:g} writes a second; migrate took {done - began:.1f} s")
+        print(f"\n{options.people:,} people, {options.rate:g} writes a second")
+        print(
+            f"migrate took {disturbed:.1f} s, {undisturbed:.1f} s on the copy: {disturbed / undisturbed:.2f} ×, goal 1.5"
+        )
         print(f"{'writers, ms':18}{'writes':>9} {'p50':>8} {'p99':>8} {'p99.9':>8} {'longest':>8} {'> 50 ms':>9}")
         for section, times in sections.items():
             if times:
                 print(f"{section:18}{figures(times)}")
         worst = sorted((at - began, ms) for at, ms in waits if began <= at < done and ms > 50)
-        print("waits over 50 ms, at which second:", ", ".join(f"{at:.1f}: {ms:.0f}" for at, ms in worst[:40]) or "none")
+        told = ", ".join(f"{at:.1f} ({step_at(since, at)}): {ms:.0f}" for at, ms in worst[:40])
+        print("waits over 50 ms, at which second and step:", told or "none")
         errors = [error for answer in answers for error in answer[1]]
         print(f"errors {len(errors)}, tried again {sum(answer[2] for answer in answers)}")
         for error in errors[:10]:
