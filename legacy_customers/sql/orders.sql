@@ -29,7 +29,8 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 -- LEFT_OVER, a work table
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id JOIN users AS u ON u.id = i.user_id
-WHERE src.user_id IS NULL;
+WHERE src.user_id IS NULL
+    AND NOT EXISTS (SELECT FROM unification_changes AS g WHERE g.source = 'orders' AND g.key = src.id::text);
 
 -- DANGLING, a work table, where there is no foreign key
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id

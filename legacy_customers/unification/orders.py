@@ -62,12 +62,14 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 )
 # Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
 READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
-# What moved to another page meanwhile, and then whose user_id names nobody. Orders of a person whose user was deleted meanwhile
-# stay as they are: they go along when catch_up gives that person another login.
+# What moved to another page meanwhile, and then whose user_id names nobody. What others ordered meanwhile is logged, and
+# catch_up's: of a busy shop's new orders there is no end. Orders of a person whose user was deleted meanwhile stay as they
+# are: they go along when catch_up gives that person another login.
 LEFT_OVER = """
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id JOIN users AS u ON u.id = i.user_id
 WHERE src.user_id IS NULL
+    AND NOT EXISTS (SELECT FROM unification_changes AS g WHERE g.source = 'orders' AND g.key = src.id::text)
 """
 DANGLING = """
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
@@ -131,7 +133,7 @@ SELECT EXISTS (
 
 
 def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """Give every order its user, in batches; finished when no order with a customer is left without one."""
+    """Give every order its user, in batches; finished when no order with a customer is left without one, but for logged ones."""
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, KEEP_DATE)
         ranges.plan(connection, PHASE, "orders")

@@ -19,7 +19,8 @@ def tune(cursor: CursorWrapper) -> None:
     """Give this transaction the memory that its sorts and hash joins want; compiling its plans does not pay."""
     cursor.execute(
         "SELECT set_config('work_mem', %s, true), set_config('maintenance_work_mem', %s, true),"
-        " set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)",
+        " set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true),"
+        " set_config('backend_flush_after', '256kB', true)",
         [settings.UNIFICATION_WORK_MEM, settings.UNIFICATION_WORK_MEM],
     )
 
