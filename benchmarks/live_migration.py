@@ -200,12 +200,15 @@ def migrate(name: str) -> float:
     """`manage.py migrate` on the database, in a process of its own; gives its seconds."""
     params = connection.get_connection_params()
     login = f"{params.get('user', '')}:{params.get('password') or ''}"
+    # A socket's directory stands in the URL's path.
+    host = params.get("host") or ""
+    server = f"/{host}" if host.startswith("/") else f"{host}:{params.get('port', '')}"
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, str(HERE.parent / "manage.py"), "migrate"],
         env={
             **os.environ,
-            "DATABASE_URL": f"postgres://{login}@{params.get('host', '')}:{params.get('port', '')}/{name}",
+            "DATABASE_URL": f"postgres://{login}@{server}/{name}",
         },
         check=False,
     )

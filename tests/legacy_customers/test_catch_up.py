@@ -13,7 +13,7 @@ from legacy_customers.sample.persons import row_id
 from legacy_customers.sample.stories import load_story
 from legacy_customers.unification import capture, catch_up, sync
 from legacy_customers.unification.verify import verify
-from tests.databases import one, rows, run
+from tests.databases import another_session, one, rows, run
 
 # After each of these the run stops, the old application writes, and the run goes on.
 STEPS = (
@@ -232,6 +232,32 @@ def test_a_crash_on_the_way_over_loses_nothing(
     migrate()
     assert one("SELECT loyalty_points FROM profiles WHERE id = %s", customer(LINKED)) == points + 2
     assert one("SELECT to_regclass('unification_changes') IS NULL AND to_regclass('unification_known') IS NULL")
+    assert_verified()
+
+
+def test_a_shop_that_never_stops_ordering_does_not_keep_the_run_from_going_on(shop_not_migrated: None) -> None:
+    """Whoever looks for orders without a user finds another one each time: those that are logged are the catch-up's."""
+    migrate("legacy_customers", "0007")
+    made: list[str] = []
+
+    def ordering(execute: Any, statement: Any, params: Any, many: bool, context: Any) -> Any:
+        text = statement if isinstance(statement, str) else statement.as_string(context["connection"].connection)
+        if text.startswith('CREATE TEMP TABLE "left_over"'):
+            made.append(f"MEANWHILE-{len(made)}")
+            assert len(made) < 5
+            with another_session(autocommit=True) as shop:
+                shop.execute(
+                    "INSERT INTO orders (order_number, customer_id, total_amount) VALUES (%s, %s, 12)",
+                    [made[-1], customer("guest_alone")],
+                )
+        return execute(statement, params, many, context)
+
+    with connection.execute_wrapper(ordering):
+        migrate("legacy_customers", "0008")
+    waiting = "SELECT count(*) FROM orders WHERE order_number LIKE 'MEANWHILE%%' AND user_id IS %s NULL"
+    assert one(waiting % "") == len(made)
+    migrate()
+    assert one(waiting % "NOT") == len(made)
     assert_verified()
 
 
