@@ -6,13 +6,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from .models import ApiKey, User
 from .roles import Role, ranks_below
@@ -23,7 +23,7 @@ from .staff_admin import OwnTenantAdmin, SignedAdmin, viewer
 admin.site.unregister((Group, OutstandingToken, BlacklistedToken))
 
 
-class AccountCreationForm(AdminUserCreationForm):
+class AccountCreationForm(UserCreationForm):
     class Meta:
         model = User
         fields = ("email", "role")
@@ -44,7 +44,7 @@ class AccountChangeForm(UserChangeForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         """The form's choices have checked the role; the model's would refuse an older one."""
-        return {*super()._get_validation_exclusions(), "role"}  # type: ignore[misc]
+        return {*super()._get_validation_exclusions(), "role"}
 
 
 @admin.register(User)
@@ -52,6 +52,7 @@ class UserAdmin(SignedAdmin, DjangoUserAdmin):
     tenant_path = "tenant_id"
     form = AccountChangeForm
     add_form = AccountCreationForm
+    change_password_form = AdminPasswordChangeForm
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Rights", {"fields": ("role", "active", "tenant_id")}),

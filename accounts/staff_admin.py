@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
 from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin
 
 from .authorship import sign
 from .models import User
@@ -17,7 +17,7 @@ def viewer(request: HttpRequest) -> User:
     return request.user
 
 
-class OwnTenantAdmin(admin.ModelAdmin):
+class OwnTenantAdmin(ModelAdmin):
     """Rows of the viewer's tenant; a super_admin sees all. `tenant_path` leads from a row to its tenant_id, if any."""
 
     tenant_path: ClassVar[str | None] = None

@@ -42,6 +42,9 @@ UNIFICATION_VACUUM_S: int = env.int("UNIFICATION_VACUUM_S", default=600)
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
     "accounts.apps.StaffAdminConfig",  # django.contrib.admin, with a site of our own
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -62,6 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.api.middleware.ApiMiddleware",  # what comes after is for pages alone
+    "config.content_policy.ContentPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -199,6 +203,35 @@ SPECTACULAR_SETTINGS = {
     # A PATCH may ask for a field, too: {points}.
     "COMPONENT_SPLIT_PATCH": False,
     "ENUM_NAME_OVERRIDES": {},
+}
+
+# The staff's workplace. Every file that it loads is ours.
+UNFOLD = {
+    "SITE_TITLE": "Unified Profiles",
+    "SITE_HEADER": "Unified Profiles",
+    "SITE_SYMBOL": "groups",
+    "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "config.sidebar.navigation"},
+    "TABS": "profiles.admin.person.navigation",
+    "DASHBOARD_CALLBACK": "profiles.admin.dashboard.dashboard",
+    # A blue that text of either theme can be read on.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
 }
 
 # Repeated failures lock an address together with the account that it tried, for a while, in the admin and in the API.

@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from profiles.admin import ReadOnlyAdmin, as_json, moment
+from profiles.admin.records import ReadOnlyAdmin
+from profiles.admin.shown import as_json, moment
 
 from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
 

@@ -1,0 +1,49 @@
+"""What lost when rows were made one profile."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from profiles.models import FieldConflict
+from profiles.selectors import VIEW_MEDICAL
+
+from .records import ReadOnlyAdmin
+from .shown import as_json, moment, value
+
+
+@admin.register(FieldConflict)
+class FieldConflictAdmin(ReadOnlyAdmin):
+    tenant_path = "profile__user__tenant_id"
+    list_display = ("field", "path", "rule", "chosen", "other", "profile")
+    list_filter = ("rule", ("resolved_at", admin.EmptyFieldListFilter))
+    list_select_related = ("profile",)
+    list_per_page = 50
+    search_fields = ("=field", "=other_row", "profile__last_name")
+    search_help_text = "A field, the key of a legacy row, or part of a last name"
+    ordering = ("-id",)
+    fields = (
+        "profile",
+        ("field", "path"),
+        "rule",
+        "chosen_json",
+        ("chosen_table", "chosen_row"),
+        "other_json",
+        ("other_table", "other_row"),
+        "created",
+        "resolved_by",
+        "resolved",
+    )
+    readonly_fields = ("chosen_json", "other_json", "created", "resolved")
+    chosen = value("chosen_value", "chosen")
+    other = value("other_value", "lost")
+    chosen_json = as_json("chosen_value", "chosen value")
+    other_json = as_json("other_value", "value that lost")
+    created = moment("created_at", "created")
+    resolved = moment("resolved_at", "resolved")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FieldConflict]:
+        """Without medical conditions for who may not see them."""
+        conflicts = super().get_queryset(request)
+        if request.user.has_perm(VIEW_MEDICAL):
+            return conflicts
+        return conflicts.exclude(field="medical_conditions")

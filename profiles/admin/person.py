@@ -1,0 +1,72 @@
+"""The person's page: a head that stays, and a tab for each thing that is known."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from accounts.staff_admin import viewer
+from profiles.models import Profile
+from profiles.workplace import Tab, tabs_for
+
+TEMPLATE = "profiles/person/tab.html"
+
+
+def address(profile_id: uuid.UUID | str, tab: str = "change") -> str:
+    return reverse(f"admin:profiles_profile_{tab}", args=[quote(profile_id)])
+
+
+def head(profile: Profile) -> dict[str, Any]:
+    """What stands above the tabs."""
+    return {"person": profile}
+
+
+def tab_view(model_admin: Any, tab: Tab, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+    """A tab of one person, as far as the viewer sees that one."""
+    profile = model_admin.get_object(request, str(object_id))
+    if profile is None:
+        raise Http404(f"There is no profile {object_id}.")
+    if not viewer(request).has_perm(tab.needs) or not model_admin.has_view_permission(request, profile):
+        raise PermissionDenied
+    shown = tab.show(request, profile)
+    if isinstance(shown, HttpResponse):
+        return shown
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": str(profile),
+        "original": profile,
+        "tab": tab,
+        **head(profile),
+        **shown,
+    }
+    request.current_app = model_admin.admin_site.name
+    return TemplateResponse(request, TEMPLATE, context)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The tabs as unfold takes them, on a person's pages."""
+    match = request.resolver_match
+    if match is None or not (match.url_name or "").startswith("profiles_profile_") or "object_id" not in match.kwargs:
+        return []
+    profile_id = match.kwargs["object_id"]
+    items: list[Mapping[str, Any]] = [{"title": "Details", "tab": "change"}]
+    items += [{"title": tab.title, "tab": tab.name} for tab in tabs_for(viewer(request))]
+    return [
+        {
+            "models": [{"name": "profiles.profile", "detail": True}],
+            "items": [
+                {
+                    "title": item["title"],
+                    "link": address(profile_id, item["tab"]),
+                    "active": match.url_name == f"profiles_profile_{item['tab']}",
+                }
+                for item in items
+            ],
+        }
+    ]

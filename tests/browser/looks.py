@@ -1,0 +1,36 @@
+"""What every page must be: readable by everybody, in light and dark, at a desk and on a phone."""
+
+import os
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+WIDTHS = {1440: 900, 390: 844}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+def assert_looks_right(page: Page, name: str) -> None:
+    """axe-core finds nothing and nothing stands out at the side, at both widths, light and dark.
+
+    With SCREENSHOTS naming a directory, each look is kept there as <name>-<width>-<scheme>.png.
+    """
+    found: list[str] = []
+    for width, height in WIDTHS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            look = f"{name}-{width}-{scheme}"
+            page.wait_for_function("document.fonts.status === 'loaded'")
+            if directory := os.environ.get("SCREENSHOTS"):
+                Path(directory).mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=Path(directory) / f"{look}.png", full_page=True)
+            wide = page.evaluate("document.scrollingElement.scrollWidth")
+            if wide > width:
+                found.append(f"{look}: {wide} px wide")
+            for violation in Axe().run(page, options=RULES).response["violations"]:
+                for node in violation["nodes"]:
+                    found.append(f"{look}: {violation['id']}: {node['html'][:300]} – {node['failureSummary'][:300]}")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.emulate_media(color_scheme="light")
+    assert found == []
