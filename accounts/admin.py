@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+from axes.admin import AccessAttemptAdmin as AxesAttemptAdmin
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -12,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from .models import ApiKey, User
@@ -20,7 +23,14 @@ from .services import api_keys
 from .staff_admin import OwnTenantAdmin, SignedAdmin, viewer
 
 # Rights follow from the role alone: groups would do nothing. Sessions are nobody's to look at.
-admin.site.unregister((Group, OutstandingToken, BlacklistedToken))
+admin.site.unregister((Group, OutstandingToken, BlacklistedToken, AccessAttempt))
+# Nothing is written to them.
+admin.site.unregister((AccessLog, AccessFailureLog))
+
+
+@admin.register(AccessAttempt)
+class AttemptAdmin(ModelAdmin, AxesAttemptAdmin):
+    """Who is locked out after wrong passwords; whose attempt is deleted may try again."""
 
 
 class AccountCreationForm(UserCreationForm):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Case, F, Func, JSONField, QuerySet, Value, When
 from django.http import HttpRequest
 
 from profiles.models import ProfileHistory
@@ -10,6 +11,21 @@ from profiles.selectors import VIEW_MEDICAL
 
 from .records import ReadOnlyAdmin
 from .shown import as_json, moment
+
+# What changed, with no value of the medical conditions.
+WITHOUT_MEDICAL = Case(
+    When(
+        changes__has_key="medical_conditions",
+        then=Func(
+            F("changes"),
+            Value({"medical_conditions": {}}, JSONField()),
+            template="(%(expressions)s)",
+            arg_joiner=" || ",
+            output_field=JSONField(),
+        ),
+    ),
+    default=F("changes"),
+)
 
 
 @admin.register(ProfileHistory)
@@ -24,12 +40,13 @@ class ProfileHistoryAdmin(ReadOnlyAdmin):
     fields = ("profile", "changed", "changed_by", "via", "what")
     readonly_fields = ("changed", "what")
     changed = moment("changed_at", "changed")
-    what = as_json("changes")
+    what = as_json("seen", "changes")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """As in the API: a change of the medical conditions has no values for who may not see them."""
+        entries = super().get_queryset(request).defer("changes")
+        return entries.annotate(seen=F("changes") if request.user.has_perm(VIEW_MEDICAL) else WITHOUT_MEDICAL)
 
     @admin.display(description="columns")
-    def columns(self, entry: ProfileHistory) -> str:
-        return ", ".join(entry.changes)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A change holds both values, medical conditions too."""
-        return super().has_view_permission(request, obj) and request.user.has_perm(VIEW_MEDICAL)
+    def columns(self, entry: Any) -> str:
+        return ", ".join(entry.seen)
