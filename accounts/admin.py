@@ -1,6 +1,7 @@
 """Accounts in the admin. All but super_admin change only accounts of their tenant that rank below them."""
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from axes.admin import AccessAttemptAdmin as AxesAttemptAdmin
@@ -10,14 +11,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import router, transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from .models import ApiKey, User
+from .models import ApiKey, Folded, User
 from .roles import Role, ranks_below
 from .services import api_keys
 from .staff_admin import OwnTenantAdmin, SignedAdmin, viewer
@@ -58,7 +59,7 @@ class AccountChangeForm(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(SignedAdmin, DjangoUserAdmin):
+class UserAdmin(SignedAdmin, DjangoUserAdmin):  # type: ignore[misc]
     tenant_path = "tenant_id"
     form = AccountChangeForm
     add_form = AccountCreationForm
@@ -82,15 +83,17 @@ class UserAdmin(SignedAdmin, DjangoUserAdmin):
     search_help_text = "Part of an email, or a whole id"
     ordering = ("email",)
     filter_horizontal = ()
-    show_full_result_count = False
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
-        try:
-            return queryset.filter(pk=uuid.UUID(search_term.strip())), False
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
+        """By the index of logins, which folds their case."""
+        term = search_term.strip().replace("\0", "")
+        with suppress(ValueError):
+            return queryset.filter(pk=uuid.UUID(term)), False
+        for word in term.split():
+            queryset = queryset.alias(address=Folded("email")).filter(address__contains=Folded(Value(word)))
+        return queryset, False
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if not super().has_change_permission(request, obj):
@@ -155,7 +158,6 @@ class ApiKeyAdmin(OwnTenantAdmin):
     readonly_fields = ("prefix", "created_at", "last_used_at", "revoked_at")
     ordering = ("-created_at",)
     actions = ("revoke",)
-    show_full_result_count = False
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         return ("user", "name") if obj is None else ("user", "name", *self.readonly_fields)

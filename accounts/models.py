@@ -17,7 +17,7 @@ from .roles import ROLE_PERMISSIONS, STAFF_ROLES, Role
 from .signals import users_created
 
 
-class _Folded(models.Func):
+class Folded(models.Func):
     """A text in small letters, also where the database's own locale folds ASCII alone (profiles/search.py)."""
 
     function = "search_fold"
@@ -41,7 +41,7 @@ class UserQuerySet(models.QuerySet["User"]):
 
         Neither ordered nor cut: while PostgreSQL knows little of the spellings, it would read the whole table for that.
         """
-        return self.alias(address=_Folded("email")).filter(address=_Folded(models.Value(address.strip())))
+        return self.alias(address=Folded("email")).filter(address=Folded(models.Value(address.strip())))
 
     def of_login(self, address: str) -> "User | None":
         """Who is meant at a login: whose email it is exactly, else the only one who has it in another case spelling."""

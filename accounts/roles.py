@@ -40,6 +40,7 @@ _MANAGERS = _STAFF | {
     "profiles.view_loyaltyentry",
     "profiles.view_profilemerge",
     "profiles.view_privacyevent",
+    "profiles.delete_savedfilter",
     "profiles.merge_profile",
     "profiles.export_profile",
     "orders.edit_order",

@@ -7,6 +7,7 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -213,6 +214,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("accounts/workplace.css")],
+    "SCRIPTS": [lambda request: static("accounts/workplace.js")],
     "SIDEBAR": {"navigation": "config.sidebar.navigation"},
     "TABS": "profiles.admin.person.navigation",
     "DASHBOARD_CALLBACK": "profiles.admin.dashboard.dashboard",

@@ -69,7 +69,7 @@ class CustomerIdentityAdmin(ReadOnlyAdmin):
     list_display = ("customer_id", "user_id", "case", "position", "reason")
     list_filter = ("case",)
     list_per_page = 50
-    search_fields = ("=customer_id", "=user_id")
+    search_exact = ("customer_id", "user_id")
     search_help_text = "A whole id: the customer's or the user's"
     ordering = ("customer_id",)
 
@@ -79,7 +79,7 @@ class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("key", "source", "user_id", "position", "reason")
     list_filter = ("reason",)
     list_per_page = 50
-    search_fields = ("=key", "=user_id")
+    search_exact = ("key", "user_id")
     search_help_text = "A whole key, or a user's whole id"
     ordering = ("id",)
 

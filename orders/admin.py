@@ -7,11 +7,13 @@ from django import forms
 from django.contrib import admin
 from django.db import router, transaction
 from django.http import HttpRequest
+from psycopg import sql
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
 from accounts.staff_admin import SignedAdmin, viewer
 from config.api.problems import Problem
+from profiles.workplace import add_number
 
 from .models import Order
 from .services import orders as service
@@ -55,12 +57,12 @@ class OrderAdmin(SignedAdmin):
     list_select_related = ("user",)
     # Not order_source: without choices of its own, its filter would read the whole table for them.
     list_filter = ("payment_status",)
-    search_fields = ("order_number", "receipt_number")
+    search_exact = ("order_number", "receipt_number", "id", "user_id")
+    search_help_text = "A whole order or receipt number, or an id: the order's or its user's"
     raw_id_fields = ("user", "cashier")
     form = OrderForm
     readonly_fields = ("created_at", "updated_at", *KEPT)
     ordering = ("-created_at", "-id")
-    show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         """The till's staff move an order along by its steps; its columns as such are for managers."""
@@ -90,3 +92,12 @@ class OrderAdmin(SignedAdmin):
         super().save_model(request, obj, columns, change)
         if steps := form.steps():
             service.change_status(obj.pk, by=viewer(request), via="admin", **steps)
+
+
+# Whose order or receipt it is, under the number on the paper.
+add_number(
+    sql.SQL(
+        "p.user_id IN (SELECT o.user_id FROM orders AS o WHERE o.order_number = %(number)s"
+        " UNION ALL SELECT o.user_id FROM orders AS o WHERE o.receipt_number = %(number)s)"
+    )
+)

@@ -116,6 +116,11 @@ class Order(models.Model):
             models.Index(fields=["user"], name="orders_user"),
             models.Index(fields=["created_at", "id"], name="orders_created_at"),
             models.Index(
+                fields=["receipt_number"],
+                condition=models.Q(receipt_number__isnull=False),
+                name="orders_receipt_number",
+            ),
+            models.Index(
                 fields=["store_code", "created_at"],
                 condition=models.Q(store_code__isnull=False),
                 name="orders_store",

@@ -4,10 +4,11 @@ import uuid
 from decimal import Decimal
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Now
 
-from .querysets import ProfileQuerySet
+from .querysets import ProfileQuerySet, SavedFilterQuerySet
 from .search import SearchText
 
 
@@ -90,6 +91,7 @@ class Profile(models.Model):
             models.Index(fields=["last_name", "first_name"], name="profiles_name"),
             models.Index(fields=["customer_type"], name="profiles_customer_type"),
             models.Index(fields=["created_at", "id"], name="profiles_created_at"),
+            GinIndex(OpClass("tags", name="jsonb_path_ops"), name="profiles_tags"),
             models.Index(
                 fields=["merged_into"], condition=models.Q(merged_into__isnull=False), name="profiles_merged_into"
             ),
@@ -307,3 +309,30 @@ class PrivacyEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.profile_id} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class SavedFilter(models.Model):
+    """A search of the workplace that was given a name: a tab above the list, for its maker or for the tenant's staff."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=40)
+    query = models.CharField(max_length=2000, help_text="The address after its question mark.")
+    shared = models.BooleanField(default=False, db_default=False, help_text="For all staff of the tenant.")
+    tenant_id = models.UUIDField(null=True, blank=True, help_text="Its maker's.")
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = SavedFilterQuerySet.as_manager()
+
+    class Meta:
+        db_table = "saved_filters"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["made_by", "name"],
+                name="saved_filters_name",
+                violation_error_message="You have a tab of this name already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,6 +1,7 @@
 """Lists of people: everybody, who is searched for, who fits the filters. Never a shell of somebody who was merged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -10,7 +11,7 @@ from config.api.json import Made
 from profiles import keyset, search
 from profiles.keyset import Asked, Cursor, Listing, Order
 from profiles.models import Profile
-from profiles.selectors import CUSTOMER, PEOPLE, as_dict, as_uuid, columns_for, visible
+from profiles.selectors import CUSTOMER, PEOPLE, as_dict, as_uuid, columns_for, query, visible
 
 LISTING = Listing(
     source=PEOPLE,
@@ -34,6 +35,7 @@ FILTERS = {
     "is_active": "coalesce(u.active, false) = %(is_active)s",
     "is_verified": "p.is_verified = %(is_verified)s",
     "marketing_consent": "p.marketing_consent = %(marketing_consent)s",
+    "sms_consent": "p.sms_consent = %(sms_consent)s",
     "tag": "p.tags @> jsonb_build_array(%(tag)s::text)",
     "min_points": "p.loyalty_points >= %(min_points)s",
     "max_points": "p.loyalty_points <= %(max_points)s",
@@ -46,9 +48,16 @@ FILTERS = {
     "tenant_id": "u.tenant_id = %(tenant_id)s",
     "has_conflicts": "EXISTS (SELECT FROM field_conflicts AS c WHERE c.profile_id = p.id AND c.resolved_at IS NULL)"
     " = %(has_conflicts)s",
+    # A guest's account has no address, or a password that nobody can type.
+    "is_guest": "(u.email IS NULL OR u.password_hash LIKE '!%%') = %(is_guest)s",
 }
-
-OF_LOGIN = {"is_active", "tenant_id"}
+# Filters by what not everybody is shown, and the permission that they ask for.
+NEEDED = {"has_conflicts": "profiles.view_fieldconflict", "tag": "profiles.view_profile"}
+OF_LOGIN = {"is_active", "tenant_id", "is_guest"}
+# What no index answers: sums that every sale changes, and what is true of most or of nobody.
+BY_READING = FILTERS.keys() - {"customer_type", "tag", "created_after", "created_before"}
+# So many people are read for one page of the workplace, then it asks whether to go on.
+MOST_READ = 20_000
 
 
 def asked(
@@ -60,8 +69,12 @@ def asked(
     offset: int = 0,
     cursor: Cursor | None = None,
     filters: Mapping[str, Any] | None = None,
+    numbers: Sequence[sql.Composable] = (),
 ) -> Asked:
-    """People whom the viewer may see, who fit the filters (None: not asked) and are found by the text."""
+    """People whom the viewer may see, who fit the filters (None: not asked) and are found by the text.
+
+    `numbers` are conditions of whom the number %(number)s leads to, which the text may be.
+    """
     wanted = {name: value for name, value in (filters or {}).items() if name in FILTERS and value is not None}
     params: dict[str, Any] = dict(wanted)
     needs_login = (
@@ -72,7 +85,7 @@ def asked(
     return Asked(
         ordering=ordering,
         conditions=[visible(viewer, params), *(sql.SQL(FILTERS[name]) for name in wanted)],
-        alternatives=search.conditions(text, params),
+        alternatives=search.conditions(text, params, numbers),
         params=params,
         narrow=None if needs_login else sql.SQL("profiles AS p"),
         cursor=cursor,
@@ -113,3 +126,73 @@ def search_profiles(text: str, *, limit: int, viewer: User | None, customer_type
     ids = [row[0] for row in keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False).rows]
     found = Profile.objects.select_related("user").in_bulk(ids)
     return [found[profile_id] for profile_id in ids if profile_id in found]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of people for the workplace. `stopped`: MOST_READ were read and may be not all; `older` goes on from there."""
+
+    people: list[Profile]
+    older: Cursor | None
+    newer: Cursor | None
+    stopped: bool
+
+
+def find(
+    *,
+    viewer: User,
+    text: str,
+    filters: Mapping[str, Any],
+    cursor: Cursor | None = None,
+    limit: int = 50,
+    numbers: Sequence[sql.Composable] = (),
+) -> Found:
+    """Newest first. Three queries at most, and a bounded number of rows, however many people there are."""
+    wanted = asked(viewer=viewer, text=text, limit=limit, cursor=cursor, filters=filters, numbers=numbers)
+    end = None
+    if not text.strip() and any(filters.get(name) is not None for name in BY_READING):
+        end = _end_of_reading(cursor)
+    if end is not None:
+        than = sql.SQL("<=" if end.backwards else ">=")
+        within = sql.SQL("(p.created_at, p.id) {} (%(end_key)s::timestamptz, %(end_id)s::uuid)").format(than)
+        params = {**wanted.params, "end_key": end.key, "end_id": end.id}
+        wanted = replace(wanted, conditions=[*wanted.conditions, within], params=params)
+    page = keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False)
+    ids = [row[0] for row in page.rows]
+    found = Profile.objects.select_related("user").in_bulk(ids)
+    older, newer = page.next, page.previous
+    if end is not None and end.backwards:
+        newer = newer or end
+    elif end is not None:
+        older, newer = older or end, newer or (cursor and replace(cursor, backwards=True))
+    stopped = end is not None and (newer if end.backwards else older) is end
+    return Found([found[profile_id] for profile_id in ids if profile_id in found], older, newer, stopped)
+
+
+def _end_of_reading(cursor: Cursor | None) -> Cursor | None:
+    """Where MOST_READ people from the cursor on have been read, by the index alone; None where there are fewer."""
+    backwards = cursor is not None and cursor.backwards
+    reach: sql.Composable = sql.SQL("p.created_at IS NOT NULL")
+    if cursor is not None:
+        if cursor.key is None:  # those whose beginning nobody knows come last
+            return None
+        than = sql.SQL(">" if backwards else "<")
+        reach = sql.SQL("(p.created_at, p.id) {} (%(key)s::timestamptz, %(id)s::uuid)").format(than)
+    statement = sql.SQL(
+        "SELECT p.created_at::text, p.id::text FROM profiles AS p WHERE {reach}"
+        " ORDER BY p.created_at {direction}, p.id {direction} LIMIT 1 OFFSET {most}"
+    ).format(reach=reach, direction=sql.SQL("ASC" if backwards else "DESC"), most=sql.Literal(MOST_READ))
+    found = query(statement, {"key": cursor and cursor.key, "id": cursor and cursor.id})
+    return Cursor(NEWEST, found[0][0], found[0][1], backwards) if found else None
+
+
+def everybody(
+    *, viewer: User, text: str, filters: Mapping[str, Any], numbers: Sequence[sql.Composable] = ()
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """A statement that gives the ids of all whom `find` would show on its pages, and its values."""
+    wanted = asked(viewer=viewer, text=text, filters=filters, numbers=numbers)
+    branches = [
+        sql.SQL("SELECT p.id FROM {} WHERE {}").format(PEOPLE, sql.SQL(" AND ").join([*wanted.conditions, one]))
+        for one in wanted.alternatives
+    ]
+    return sql.SQL(" UNION ALL ").join(branches), dict(wanted.params)

@@ -32,3 +32,10 @@ class ProfileQuerySet(models.QuerySet[Any]):
         if user.has_perm("profiles.view_profile"):
             return people.filter(user__tenant_id=user.tenant_id)
         return people.filter(user=user)
+
+
+class SavedFilterQuerySet(models.QuerySet[Any]):
+    def seen_by(self, viewer: User) -> "SavedFilterQuerySet":
+        """The own ones, and the shared ones of the tenant, by name."""
+        shared = models.Q(shared=True, tenant_id=viewer.tenant_id)
+        return self.filter(models.Q(made_by=viewer) | shared).order_by("name")

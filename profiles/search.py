@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -75,12 +76,13 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def conditions(text: str, params: dict[str, Any]) -> list[sql.Composable]:
+def conditions(text: str, params: dict[str, Any], numbers: Sequence[sql.Composable] = ()) -> list[sql.Composable]:
     """Conditions over profiles AS p, users AS u that together find `text` and of which each row meets one at most.
 
     Each has an index of its own: OR would have none. A blank text finds everybody. Every word must be somewhere in
     the name, the contact address or the phone, or in the login; digits that are typed like a phone also in the
-    phone's digits. The plain LIKE is what the index is asked; what comes with it makes it exact.
+    phone's digits. The plain LIKE is what the index is asked; what comes with it makes it exact. `numbers` are conditions
+    of whom %(number)s leads to: the text, where it is one word.
     """
     words = text.split()
     if not words:
@@ -98,7 +100,11 @@ def conditions(text: str, params: dict[str, Any]) -> list[sql.Composable]:
         phone = sql.SQL("p.search_text LIKE %(digits)s AND p.search_text ~ %(digits_only)s")
         found.append(sql.SQL("{} AND NOT ({})").format(phone, found[0]))
     in_login = _every(sql.SQL("search_fold(u.email)"), words, "word", params)
-    found.append(sql.SQL("{} AND NOT ({})").format(in_login, sql.SQL(" OR ").join(_sides(found))))
+    for other in (in_login, *(numbers if len(text.split()) == 1 else ())):
+        # IS NOT TRUE: of nobody's login it is neither.
+        found.append(sql.SQL("{} AND ({}) IS NOT TRUE").format(other, sql.SQL(" OR ").join(_sides(found))))
+    if numbers:
+        params["number"] = text.strip()
     return found
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse
+from psycopg import sql
 
 from accounts.models import User
 
@@ -43,6 +44,8 @@ class Panel:
 
 tabs: dict[str, Tab] = {}
 panels: dict[str, Panel] = {}
+# Conditions over profiles AS p: whom %(number)s, a number on some paper, leads to. Each needs an index.
+numbers: list[sql.Composable] = []
 
 Part = TypeVar("Part", Tab, Panel)
 
@@ -53,6 +56,10 @@ def add_tab(tab: Tab) -> None:
 
 def add_panel(panel: Panel) -> None:
     panels[panel.name] = panel
+
+
+def add_number(condition: sql.Composable) -> None:
+    numbers.append(condition)
 
 
 def tabs_for(user: User) -> list[Tab]:

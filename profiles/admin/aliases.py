@@ -17,7 +17,7 @@ class ProfileAliasAdmin(ReadOnlyAdmin):
     list_display = ("id", "profile")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_fields = ("=id", "=profile__id")
+    search_exact = ("id", "profile_id")
     search_help_text = "A whole id: the old customer's or the profile's"
     ordering = ("id",)
 

@@ -34,7 +34,7 @@ class ProfileHistoryAdmin(ReadOnlyAdmin):
     list_display = ("changed", "profile", "columns", "via", "changed_by")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_fields = ("=profile__id", "=changed_by")
+    search_exact = ("profile_id", "changed_by")
     search_help_text = "A whole id: the profile's or the author's"
     ordering = ("-id",)
     fields = ("profile", "changed", "changed_by", "via", "what")

@@ -14,7 +14,7 @@ class LoyaltyEntryAdmin(ReadOnlyAdmin):
     list_display = ("created", "profile", "delta", "balance", "reason", "source")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_fields = ("=profile__id", "=order_id")
+    search_exact = ("profile_id", "order_id")
     search_help_text = "A whole id: the profile's or the order's"
     ordering = ("-id",)
     fields = ("profile", "delta", "balance", "reason", "source", "order_id", "created", "created_by")

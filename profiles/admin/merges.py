@@ -16,7 +16,7 @@ class ProfileMergeAdmin(ReadOnlyAdmin):
     list_display = ("merged", "other", "survivor", "via", "unmerged")
     list_select_related = ("survivor", "other")
     list_per_page = 50
-    search_fields = ("=survivor__id", "=other__id")
+    search_exact = ("survivor_id", "other_id")
     search_help_text = "A whole id: either profile's"
     ordering = ("-id",)
     fields = ("survivor", "other", "merged", "merged_by", "via", "unmerged", "unmerged_by")

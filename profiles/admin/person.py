@@ -10,15 +10,35 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from accounts.models import User
 from accounts.staff_admin import viewer
 from profiles.models import Profile
 from profiles.workplace import Tab, tabs_for
+
+from . import find
 
 TEMPLATE = "profiles/person/tab.html"
 
 
 def address(profile_id: uuid.UUID | str, tab: str = "change") -> str:
     return reverse(f"admin:profiles_profile_{tab}", args=[quote(profile_id)])
+
+
+def name_of(profile: Profile) -> str:
+    """A name that can be seen: some consist of characters without a look."""
+    full = " ".join(filter(None, (profile.first_name, profile.last_name))).strip()
+    return full if any(letter.isprintable() and not letter.isspace() for letter in full) else "(no name)"
+
+
+# How an account stands, and the colour of its label.
+STANDING = {"Account": "success", "Guest": "info", "Shut out": "danger"}
+
+
+def standing(user: User) -> str:
+    """Whether somebody can log in with it. A guest's account has no address, or a password that nobody can type."""
+    if user.active is False:
+        return "Shut out"
+    return "Account" if user.email is not None and user.has_usable_password() else "Guest"
 
 
 def head(profile: Profile) -> dict[str, Any]:
@@ -50,7 +70,9 @@ def tab_view(model_admin: Any, tab: Tab, request: HttpRequest, object_id: uuid.U
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The tabs as unfold takes them, on a person's pages."""
+    """The tabs as unfold takes them, on a person's pages and above the list."""
+    if above_list := find.navigation(request):
+        return above_list
     match = request.resolver_match
     if match is None or not (match.url_name or "").startswith("profiles_profile_") or "object_id" not in match.kwargs:
         return []

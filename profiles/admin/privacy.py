@@ -14,7 +14,7 @@ class PrivacyEventAdmin(ReadOnlyAdmin):
     list_display = ("happened", "kind", "profile", "by", "via", "reason")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_fields = ("=profile__id", "=by")
+    search_exact = ("profile_id", "by")
     search_help_text = "A whole id: the profile's or the author's"
     ordering = ("-id",)
     fields = ("profile", "kind", "happened", "by", "via", "reason", "what")

@@ -1,71 +1,43 @@
 """Profiles: finding a person, and the person's own columns."""
 
-import uuid
 from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.db import models
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
 
 from accounts.staff_admin import OwnTenantAdmin, viewer
 from profiles.forms import ProfileForm, TextField
-from profiles.models import Profile, ProfileAlias
+from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
 from profiles.services import profile_service
 from profiles.workplace import tabs
 
-from . import person
-from .records import STYLE
+from . import find, person
 from .shown import moment
-
-CUSTOMER_TYPES = ("regular", "vip", "wholesale", "medical", "recreational")
-
-
-class CustomerTypeFilter(admin.SimpleListFilter):
-    """The known types. To list all that occur would read the whole table for each page."""
-
-    title = "customer type"
-    parameter_name = "customer_type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((name, name) for name in CUSTOMER_TYPES), ("other", "another")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "other":
-            return queryset.exclude(customer_type__in=CUSTOMER_TYPES)
-        return queryset.filter(customer_type=self.value()) if self.value() else queryset
 
 
 @admin.register(Profile)
 class ProfileAdmin(OwnTenantAdmin):
     tenant_path = "user__tenant_id"
     form = ProfileForm
-    list_display = (
-        "name",
-        "phone",
-        "contact_email",
-        "customer_type",
-        "loyalty_points",
-        "total_spent",
-        "id",
-    )
-    list_filter = (CustomerTypeFilter, "marketing_consent", "sms_consent")
-    list_select_related = ("user",)
+    list_display = ("who", "phone", "kind", "loyalty_points", "total_spent", "last_order", "standing")
+    list_filter = (find.Filters,)
+    list_filter_submit = True
     list_per_page = 50
-    search_fields = ("first_name", "last_name", "phone", "contact_email", "user__email")
-    search_help_text = (
-        "Part of a name, phone or address, or a whole id: the profile's, an old customer's or the login's"
-    )
-    ordering = ("-created_at", "-id")
+    list_before_template = "profiles/find/before.html"
+    search_fields = ("search_text",)  # that there is a search: what it looks at is in find.py
+    search_help_text = "Name, email, phone, id, order or receipt number"
+    sortable_by = ()
     # Whose it is stays; sums change with a sale, points by an entry in the ledger.
     readonly_fields = (
         *("id", "user", "loyalty_points", "total_spent", "order_count", "last_order", "created", "updated"),
     )
-    show_full_result_count = False
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.CharField: {"form_class": TextField},
         models.TextField: {"form_class": TextField, "widget": forms.Textarea(attrs={"rows": 3, "cols": 70})},
@@ -110,9 +82,6 @@ class ProfileAdmin(OwnTenantAdmin):
     created = moment("created_at", "created")
     updated = moment("updated_at", "updated")
 
-    class Media:
-        css = STYLE
-
     def get_urls(self) -> list[URLPattern]:
         """The tabs' addresses come first: one of them is called as Django's own history is."""
         views = [
@@ -123,17 +92,34 @@ class ProfileAdmin(OwnTenantAdmin):
             )
             for tab in tabs.values()
         ]
+        wrap = self.admin_site.admin_view
+        views += [
+            path("save-filter/", wrap(require_POST(find.save_filter)), name="profiles_save_filter"),
+            path(
+                "remove-filter/<int:filter_id>/", wrap(require_POST(find.remove_filter)), name="profiles_remove_filter"
+            ),
+        ]
         return [*views, *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context |= {"title": str(kwargs["obj"]), "subtitle": None, **person.head(kwargs["obj"])}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(ordering="last_name")
-    def name(self, profile: Profile) -> str:
-        """Who it is: by name, else by login."""
-        full = " ".join(filter(None, (profile.first_name, profile.last_name)))
-        return full.strip() or profile.user.email or "(no name)"
+    @display(description="person", header=True)
+    def who(self, profile: Profile) -> list[str]:
+        """By name and address: where to write, else the login."""
+        return [person.name_of(profile), profile.contact_email or profile.user.email or "no address"]
+
+    @display(description="type", label={"vip": "primary", "wholesale": "info", "medical": "success"})
+    def kind(self, profile: Profile) -> str:
+        return profile.customer_type
+
+    @display(description="standing", label=person.STANDING)
+    def standing(self, profile: Profile) -> str:
+        return person.standing(profile.user)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[find.People]:
+        return find.People
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A profile comes with its user."""
@@ -170,14 +156,3 @@ class ProfileAdmin(OwnTenantAdmin):
             )
             for title, options in fieldsets
         ]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Profile], search_term: str
-    ) -> tuple[QuerySet[Profile], bool]:
-        try:
-            wanted = uuid.UUID(search_term.strip())
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
-        found = models.Q(id=wanted) | models.Q(user_id=wanted)
-        found |= models.Q(id__in=ProfileAlias.objects.filter(id=wanted).values("profile_id"))
-        return queryset.filter(found), False

@@ -6,16 +6,9 @@ from django.http import HttpRequest
 
 from accounts.staff_admin import OwnTenantAdmin
 
-STYLE = {"all": ("profiles/admin.css",)}
-
 
 class ReadOnlyAdmin(OwnTenantAdmin):
     """Rows to be looked at: nobody adds, changes or deletes them here."""
-
-    show_full_result_count = False
-
-    class Media:
-        css = STYLE
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -25,8 +25,6 @@ TAGS = ["Profiles"]
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag that came with the profile, or *."
 )
-# Filters by what not everybody is shown.
-NEEDED = {"has_conflicts": "profiles.view_fieldconflict", "tag": "profiles.view_profile"}
 STAFF_EXAMPLE = OpenApiExample(
     "A new number and a tag", {"phone": "(416) 555-0100", "tags": ["vip"]}, request_only=True
 )
@@ -52,7 +50,7 @@ class ProfilesView(APIView):
     def get(self, request: Request) -> Response:
         """Profiles that the caller may see, newest first, with filters, search and other orders."""
         viewer, query = caller(request), paging.asked(serializers.ProfileQuery, request)
-        for name, permission in NEEDED.items():
+        for name, permission in pages.NEEDED.items():
             if query.get(name) is not None and not viewer.has_perm(permission):
                 raise Problem("permission_denied", f"{name}: your role does not see what this asks for.", status=403)
         wanted = pages.asked(

@@ -1,8 +1,10 @@
 """What every page must be: readable by everybody, in light and dark, at a desk and on a phone."""
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
@@ -15,22 +17,22 @@ def assert_looks_right(page: Page, name: str) -> None:
 
     With SCREENSHOTS naming a directory, each look is kept there as <name>-<width>-<scheme>.png.
     """
-    found: list[str] = []
+    found: dict[str, list[str]] = defaultdict(list)
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            look = f"{name}-{width}-{scheme}"
             page.wait_for_function("document.fonts.status === 'loaded'")
             if directory := os.environ.get("SCREENSHOTS"):
                 Path(directory).mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=Path(directory) / f"{look}.png", full_page=True)
-            wide = page.evaluate("document.scrollingElement.scrollWidth")
-            if wide > width:
-                found.append(f"{look}: {wide} px wide")
+                page.screenshot(path=Path(directory) / f"{name}-{width}-{scheme}.png", full_page=True)
+            if (wide := page.evaluate("document.scrollingElement.scrollWidth")) > width:
+                found[f"{wide} px wide"].append(f"{width} {scheme}")
             for violation in Axe().run(page, options=RULES).response["violations"]:
                 for node in violation["nodes"]:
-                    found.append(f"{look}: {violation['id']}: {node['html'][:300]} – {node['failureSummary'][:300]}")
+                    what = f"{violation['id']}: {node['html'][:200]}\n    {node['failureSummary'][:300]}"
+                    found[what].append(f"{width} {scheme}")
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
-    assert found == []
+    if found:
+        pytest.fail(f"{name}:\n" + "\n".join(f"{', '.join(looks)}: {what}" for what, looks in found.items()), False)

@@ -4,6 +4,7 @@ import html
 import re
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.apps import apps
@@ -20,6 +21,7 @@ from legacy_customers.sample.persons import row_id
 from legacy_customers.sample.shop_lists import LISTS
 from legacy_customers.sample.shop_odd import ODD
 from legacy_customers.sample.shop_values import VALUES
+from profiles import pages
 from profiles.models import (
     FieldConflict,
     LoyaltyEntry,
@@ -94,15 +96,36 @@ def test_login_is_a_raw_bcrypt_hash(shop: str, client: Client) -> None:
         assert cursor.fetchone() == (PASSWORD_HASH,)
 
 
-def test_every_page_of_the_list_opens(shop: str, client: Client) -> None:
+def listed(client: Client, **query: str) -> Any:
+    answer = client.get(LIST, query)
+    assert answer.status_code == 200
+    return answer.context["cl"]
+
+
+def all_pages(client: Client, **query: str) -> list[uuid.UUID]:
+    """The ids on all pages of a search, from the newest to the oldest."""
+    seen, address = [], f"?{urlencode(query)}"
+    while address:
+        answer = client.get(LIST + address)
+        seen += [profile.pk for profile in answer.context["cl"].result_list]
+        address = answer.context["cl"].older()
+    return seen
+
+
+def test_pages_lead_through_everybody_and_back(shop: str, client: Client) -> None:
     log_in(client)
-    seen = set()
-    for number in range(1, 12):
-        answer = client.get(LIST, {"p": number})
-        assert answer.status_code == 200
-        seen |= {profile.pk for profile in answer.context["cl"].result_list}
-    assert len(seen) == Profile.objects.count() == 508
-    assert answer.context["cl"].full_result_count is None
+    seen = all_pages(client)
+    assert len(seen) == len(set(seen)) == Profile.objects.count() == 508
+    second = client.get(LIST + listed(client).older()).context["cl"]
+    assert [profile.pk for profile in second.result_list] == seen[50:100]
+    first = client.get(LIST + second.newer()).context["cl"]
+    assert [profile.pk for profile in first.result_list] == seen[:50]
+
+
+@pytest.mark.parametrize("at", ["2", "x", "\0", "WyItY3JlYXRlZF9hdCIsICJ4IiwgIngiLCBmYWxzZV0"])
+def test_place_that_is_none_of_ours_begins_again(shop: str, client: Client, at: str) -> None:
+    log_in(client)
+    assert [profile.pk for profile in listed(client, p=at).result_list] == all_pages(client)[:50]
 
 
 def test_every_odd_profile_opens_and_is_saved_unchanged(shop: str, client: Client) -> None:
@@ -234,17 +257,36 @@ def test_search_takes_any_text(shop: str, client: Client, text: str) -> None:
     assert client.get(LIST, {"q": text}).status_code == 200
 
 
-def test_filters_divide_the_profiles(shop: str, client: Client) -> None:
+@pytest.mark.parametrize("filter", ["is_guest", "marketing_consent", "sms_consent", "is_verified", "has_conflicts"])
+def test_filters_divide_the_profiles(shop: str, client: Client, filter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log_in(client)
+    monkeypatch.setattr(admin.site.get_model_admin(Profile), "list_per_page", 600)
+    yes, no = all_pages(client, **{filter: "true"}), all_pages(client, **{filter: "false"})
+    assert yes
+    assert no
+    assert sorted(yes + no) == sorted(Profile.objects.values_list("pk", flat=True))
+    assert set(listed(client, **{filter: "true"}).queryset.values_list("pk", flat=True)) == set(yes)
 
-    def count(**query: str) -> int:
-        return int(client.get(LIST, query).context["cl"].result_count)
 
-    types = ("regular", "vip", "wholesale", "medical", "recreational", "other")
-    assert sum(count(customer_type=name) for name in types) == 508
-    assert count(customer_type="other") >= 1
-    for consent in ("marketing_consent__exact", "sms_consent__exact"):
-        assert count(**{consent: "1"}) + count(**{consent: "0"}) == 508
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_reading_stops_and_goes_on_without_losing_anybody(
+    shop: str, client: Client, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    everybody = all_pages(client, is_guest="true")
+    monkeypatch.setattr(pages, "MOST_READ", limit * 5)
+    monkeypatch.setattr(admin.site.get_model_admin(Profile), "list_per_page", limit)
+    first = listed(client, is_guest="true")
+    assert first.older()
+    assert all_pages(client, is_guest="true") == everybody
+    page = first
+    while page.older():
+        page = client.get(LIST + page.older()).context["cl"]
+    back = [profile.pk for profile in page.result_list]
+    while page.newer():
+        page = client.get(LIST + page.newer()).context["cl"]
+        back[:0] = [profile.pk for profile in page.result_list]
+    assert back == everybody
 
 
 @pytest.mark.parametrize("model", ["profile", "fieldconflict", "mergesuggestion", "profilealias", "profilehistory"])

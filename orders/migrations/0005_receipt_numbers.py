@@ -1,0 +1,34 @@
+"""The index of receipt numbers, by which staff find who bought.
+
+After the take-over. Locks: SHARE UPDATE EXCLUSIVE on orders, which holds up no writer. Resumes: an index that an interrupted
+build left behind is dropped first. Reverses: drops it.
+"""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False  # CONCURRENTLY
+
+    dependencies = [("orders", "0004_sales_days")]
+
+    operations = [
+        migrations.RunSQL(
+            [
+                "DROP INDEX CONCURRENTLY IF EXISTS orders_receipt_number",
+                "CREATE INDEX CONCURRENTLY orders_receipt_number ON orders (receipt_number)"
+                " WHERE receipt_number IS NOT NULL",
+            ],
+            ["DROP INDEX CONCURRENTLY IF EXISTS orders_receipt_number"],
+            state_operations=[
+                migrations.AddIndex(
+                    model_name="order",
+                    index=models.Index(
+                        condition=models.Q(("receipt_number__isnull", False)),
+                        fields=["receipt_number"],
+                        name="orders_receipt_number",
+                    ),
+                )
+            ],
+        ),
+    ]
