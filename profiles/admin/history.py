@@ -6,11 +6,15 @@ from django.contrib import admin
 from django.db.models import Case, F, Func, JSONField, QuerySet, Value, When
 from django.http import HttpRequest
 
-from profiles.models import ProfileHistory
+from profiles import changes, parts
+from profiles.models import Profile, ProfileHistory
 from profiles.selectors import VIEW_MEDICAL
+from profiles.widgets import in_words
+from profiles.workplace import Tab, add_tab
 
+from . import person
 from .records import ReadOnlyAdmin
-from .shown import as_json, moment
+from .shown import as_json, moment, stamp
 
 # What changed, with no value of the medical conditions.
 WITHOUT_MEDICAL = Case(
@@ -50,3 +54,33 @@ class ProfileHistoryAdmin(ReadOnlyAdmin):
     @admin.display(description="columns")
     def columns(self, entry: Any) -> str:
         return ", ".join(entry.seen)
+
+
+# What wrote a change, as staff call it.
+WAYS = {"admin": "the admin", "api": "the API", "sql": "SQL", "sync": "the old application", "merge": "a merge"}
+
+
+def show(request: HttpRequest, profile: Profile) -> dict[str, Any]:
+    """Who changed what, from what to what, and by which way; the newest first."""
+    page = person.page_of(request, profile, parts.history, parts.HISTORY)
+    names = changes.authors(row["changed_by"] for row in page["rows"])
+    for row in page["rows"]:
+        row |= {
+            "at": stamp(row["changed_at"]),
+            "who": names.get(row["changed_by"], "Nobody who signed"),
+            "way": WAYS.get(row["via"], row["via"]),
+            "columns": [
+                (column.removeprefix("users.").replace("_", " "), _shown(values, "old"), _shown(values, "new"))
+                for column, values in row["changes"].items()
+                if column != "updated_at"
+            ],
+        }
+    page["rows"] = [row for row in page["rows"] if row["columns"]]
+    return page
+
+
+def _shown(values: dict[str, Any], side: str) -> str:
+    return in_words(values[side]) if side in values else "not shown"
+
+
+add_tab(Tab("history", "History", "profiles.view_profilehistory", "profiles/person/history.html", show, place=40))

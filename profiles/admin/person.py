@@ -1,9 +1,11 @@
 """The person's page: a head that stays, and a tab for each thing that is known."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+import orjson
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,11 +14,17 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.staff_admin import viewer
+from config.api.problems import Problem
+from profiles.keyset import Cursor, Page
 from profiles.models import Profile
+from profiles.parts import Part
+from profiles.selectors import Person
 from profiles.workplace import Tab, tabs_for
 
 from . import find
+from .shown import shown_moment
 
+ROWS = 25
 TEMPLATE = "profiles/person/tab.html"
 
 
@@ -41,9 +49,51 @@ def standing(user: User) -> str:
     return "Account" if user.email is not None and user.has_usable_password() else "Guest"
 
 
-def head(profile: Profile) -> dict[str, Any]:
-    """What stands above the tabs."""
-    return {"person": profile}
+def head(request: HttpRequest, profile: Profile) -> dict[str, Any]:
+    """What stands above the tabs: who it is, how they stand, and what they come to."""
+    badges = [(standing(profile.user), STANDING[standing(profile.user)]), (profile.customer_type, "primary")]
+    badges += [
+        (text, kind)
+        for text, kind, holds in (
+            ("Verified", "success", profile.is_verified),
+            ("Marketing", "default", profile.marketing_consent),
+            ("Text messages", "default", profile.sms_consent),
+            ("Erased", "danger", profile.erased_at is not None),
+        )
+        if holds
+    ]
+    return {
+        "person": profile,
+        "person_name": name_of(profile),
+        "badges": badges,
+        "stats": [
+            ("Points", f"{profile.loyalty_points:,}"),
+            ("Spent", f"{profile.total_spent:,.2f}"),
+            ("Orders", f"{profile.order_count:,}"),
+            ("Last order", shown_moment(profile.last_order_date)),
+        ],
+        "survivor": profile.merged_into,
+    }
+
+
+def page_of(
+    request: HttpRequest, profile: Profile, read: Callable[..., Page], part: Part, **asked: Any
+) -> dict[str, Any]:
+    """A page of what hangs on a person, as `read` of profiles/parts.py gives it, and the addresses of those around it."""
+    cursor = None
+    if at := request.GET.get("cursor"):
+        with suppress(Problem):  # of another list: begin again
+            cursor = Cursor.read(at, part.listing, part.ordering)
+    someone = Person(profile.pk, profile.user_id, profile.loyalty_points, profile.date_of_birth)
+    try:
+        page = read(someone, viewer(request), limit=ROWS, cursor=cursor, **asked)
+    except Problem:
+        page = read(someone, viewer(request), limit=ROWS, cursor=None, **asked)
+    return {
+        "rows": [orjson.loads(row) for row in page.rows],
+        "newer": page.previous and f"?cursor={page.previous}",
+        "older": page.next and f"?cursor={page.next}",
+    }
 
 
 def tab_view(model_admin: Any, tab: Tab, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
@@ -59,10 +109,10 @@ def tab_view(model_admin: Any, tab: Tab, request: HttpRequest, object_id: uuid.U
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
-        "title": str(profile),
+        "title": name_of(profile),
         "original": profile,
         "tab": tab,
-        **head(profile),
+        **head(request, profile),
         **shown,
     }
     request.current_app = model_admin.admin_site.name

@@ -3,19 +3,19 @@
 from functools import partial
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from accounts.staff_admin import OwnTenantAdmin, viewer
-from profiles.forms import ProfileForm, TextField
+from profiles.forms import ProfileForm, TextField, json_field
 from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
-from profiles.services import profile_service
 from profiles.workplace import tabs
 
 from . import find, person
@@ -35,48 +35,39 @@ class ProfileAdmin(OwnTenantAdmin):
     search_help_text = "Name, email, phone, id, order or receipt number"
     sortable_by = ()
     # Whose it is stays; sums change with a sale, points by an entry in the ledger.
-    readonly_fields = (
-        *("id", "user", "loyalty_points", "total_spent", "order_count", "last_order", "created", "updated"),
-    )
+    readonly_fields = ("id", "user", "loyalty_points", "total_spent", "order_count", "last_order", "created", "updated")
+    warn_unsaved_form = True
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.CharField: {"form_class": TextField},
-        models.TextField: {"form_class": TextField, "widget": forms.Textarea(attrs={"rows": 3, "cols": 70})},
-        models.JSONField: {"widget": forms.Textarea(attrs={"rows": 3, "cols": 70})},
+        models.TextField: {"form_class": TextField, "widget": UnfoldAdminExpandableTextareaWidget},
     }
     fieldsets = (
-        (None, {"fields": ("id", "user", "contact_email")}),
-        ("Basic information", {"fields": (("first_name", "last_name"), "phone", "date_of_birth")}),
-        ("Address", {"fields": ("address", ("city", "state"), ("postal_code", "country"))}),
+        ("Basic information", {"fields": ("first_name", "last_name", "phone", "date_of_birth", "contact_email")}),
+        ("Address", {"fields": ("address", "city", "state", "postal_code", "country")}),
         (
             "Business",
             {
                 "fields": (
-                    ("customer_type", "preferred_payment_method"),
-                    ("loyalty_points", "total_spent", "order_count"),
+                    *("customer_type", "preferred_payment_method", "loyalty_points", "total_spent", "order_count"),
                     "last_order",
                 )
             },
         ),
-        ("Points", {"fields": (("points", "points_reason"),)}),
         (
             "Preferences",
             {
                 "fields": (
-                    "preferences",
-                    "needs",
-                    "experience_level",
-                    "medical_conditions",
-                    "preferred_categories",
-                    "preferred_effects",
-                    "price_range",
-                    "purchase_history",
-                    "interaction_count",
-                    ("language", "timezone"),
+                    *("preferences", "needs", "experience_level", "medical_conditions", "preferred_categories"),
+                    *("preferred_effects", "price_range", "purchase_history", "interaction_count"),
+                    *("language", "timezone"),
                 )
             },
         ),
-        ("Marketing", {"fields": (("marketing_consent", "sms_consent"),)}),
-        ("Metadata", {"fields": ("tags", "notes", "is_verified", ("created", "updated"))}),
+        ("Marketing", {"fields": ("marketing_consent", "sms_consent")}),
+        (
+            "Metadata",
+            {"fields": ("tags", "notes", "is_verified", "is_active", "id", "user", "created", "updated", "seen")},
+        ),
     )
     last_order = moment("last_order_date", "last order")
     created = moment("created_at", "created")
@@ -102,7 +93,8 @@ class ProfileAdmin(OwnTenantAdmin):
         return [*views, *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        context |= {"title": str(kwargs["obj"]), "subtitle": None, **person.head(kwargs["obj"])}
+        context |= {"title": person.name_of(kwargs["obj"]), "subtitle": None, "show_save_and_continue": False}
+        context |= person.head(request, kwargs["obj"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="person", header=True)
@@ -133,26 +125,32 @@ class ProfileAdmin(OwnTenantAdmin):
         """A shell leads to whom it was merged into: they are changed there."""
         return super().has_change_permission(request, obj) and (obj is None or obj.merged_into_id is None)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if isinstance(db_field, models.JSONField):
+            return json_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def get_form(self, request: HttpRequest, obj: Profile | None = None, change: bool = False, **kwargs: Any) -> Any:
         made: Any = super().get_form(request, obj, change=change, **kwargs)
         made.viewer = viewer(request)
         return made
 
     def save_model(self, request: HttpRequest, obj: Profile, form: Any, change: bool) -> None:
-        profile_service.update_profile(obj.user_id, form.changes(), by=viewer(request), via="admin")
-        form.adjust_points()
+        form.write()
+
+    def response_post_save_change(self, request: HttpRequest, obj: Profile) -> HttpResponse:
+        """Whoever corrected somebody goes on with them."""
+        return redirect(person.address(obj.pk))
 
     def get_fieldsets(self, request: HttpRequest, obj: Profile | None = None) -> Any:
-        """Without the medical conditions for who may not see them; what is not shown is not accepted."""
-        fieldsets = super().get_fieldsets(request, obj)
+        """Without what the viewer may not see or change: what is not shown is not accepted."""
+        asking = viewer(request)
+        hidden = set() if asking.has_perm(VIEW_MEDICAL) else {"medical_conditions"}
+        if not asking.has_perm("profiles.deactivate_profile") or not self.has_change_permission(request, obj):
+            hidden |= {"is_active"}
         if not self.has_change_permission(request, obj):
-            fieldsets = [(title, options) for title, options in fieldsets if title != "Points"]
-        if request.user.has_perm(VIEW_MEDICAL):
-            return fieldsets
+            hidden |= {"seen"}
         return [
-            (
-                title,
-                {**options, "fields": [name for name in options["fields"] if name != "medical_conditions"]},
-            )
-            for title, options in fieldsets
+            (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
+            for title, options in super().get_fieldsets(request, obj)
         ]

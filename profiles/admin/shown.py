@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
@@ -13,19 +14,31 @@ from django.utils.safestring import SafeString
 from config.postgresql.odd_dates import OddDate, OddTimestamp
 
 
+def shown_moment(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, OddDate | OddTimestamp):
+        return str(value)
+    if isinstance(value, datetime.datetime):
+        value = timezone.localtime(value)
+    return str(formats.localize(value))
+
+
+def stamp(text: str | None) -> str:
+    """A time as PostgreSQL writes it into JSON."""
+    if text is None:
+        return "–"
+    with suppress(ValueError):
+        return shown_moment(datetime.datetime.fromisoformat(text))
+    return text  # beyond Python's
+
+
 def moment(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
     """A date or time for reading; one that Python cannot hold as PostgreSQL writes it."""
 
     @admin.display(description=description or name.replace("_", " "), ordering=name)
     def show(self: Any, obj: Any) -> str:
-        value = getattr(obj, name)
-        if value is None:
-            return "–"
-        if isinstance(value, OddDate | OddTimestamp):
-            return str(value)
-        if isinstance(value, datetime.datetime):
-            value = timezone.localtime(value)
-        return str(formats.localize(value))
+        return shown_moment(getattr(obj, name))
 
     return show
 
