@@ -2,13 +2,20 @@
 
 from typing import Any
 
+import orjson
 from django.contrib import admin
+from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.staff_admin import viewer
 from profiles.admin.records import ReadOnlyAdmin
 from profiles.admin.shown import as_json, moment
+from profiles.models import Profile
+from profiles.selectors import VIEW_MEDICAL
+from profiles.workplace import Tab, add_tab
 
+from . import provenance
 from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
 
 
@@ -129,3 +136,32 @@ class ApiUsageAdmin(ReadOnlyAdmin):
     ordering = ("-day", "-last_at", "id")
     first = moment("first_at", "first")
     last = moment("last_at", "last")
+
+
+# A person's row and logins, with those of whoever was merged into them, and what was changed of them since.
+_PERSON = """
+SELECT to_jsonb(p)::text, (SELECT array_agg(s.user_id) FROM profiles AS s WHERE s.id = p.id OR s.merged_into_id = p.id),
+    ARRAY(SELECT DISTINCT k.key FROM profile_history AS h, jsonb_object_keys(h.changes) AS k (key) WHERE h.profile_id = p.id)
+FROM profiles AS p WHERE p.id = %s
+"""
+
+
+def show_origins(request: HttpRequest, profile: Profile) -> dict[str, Any]:
+    """Where each value came from: table, row and rule."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PERSON, [profile.pk])
+        row, user_ids, changed = cursor.fetchone()
+    hidden = () if viewer(request).has_perm(VIEW_MEDICAL) else ("medical_conditions",)
+    return {"origins": provenance.origins(user_ids, orjson.loads(row), changed, hidden), "most": provenance.MOST}
+
+
+add_tab(
+    Tab(
+        "origins",
+        "Where from",
+        "profiles.view_fieldconflict",
+        "legacy_customers/person/origins.html",
+        show_origins,
+        place=60,
+    )
+)

@@ -13,7 +13,11 @@ from rest_framework.exceptions import ValidationError
 from accounts.models import User
 from accounts.staff_admin import SignedAdmin, viewer
 from config.api.problems import Problem
-from profiles.workplace import add_number
+from profiles import parts
+from profiles.admin import person
+from profiles.admin.shown import stamp
+from profiles.models import Profile
+from profiles.workplace import Tab, add_number, add_tab
 
 from .models import Order
 from .services import orders as service
@@ -93,6 +97,16 @@ class OrderAdmin(SignedAdmin):
         if steps := form.steps():
             service.change_status(obj.pk, by=viewer(request), via="admin", **steps)
 
+
+def show(request: HttpRequest, profile: Profile) -> dict[str, Any]:
+    """What the person bought, the newest first, as far as the viewer sees it."""
+    page = person.page_of(request, profile, parts.orders, parts.ORDERS)
+    for row in page["rows"]:
+        row |= {"at": stamp(row["created_at"]), "lines": len(row["items"]) if isinstance(row["items"], list) else 0}
+    return page
+
+
+add_tab(Tab("orders", "Orders", "orders.view_order", "orders/person.html", show, place=20))
 
 # Whose order or receipt it is, under the number on the paper.
 add_number(

@@ -142,8 +142,10 @@ class ProfileForm(forms.ModelForm):
                 del data[key]
             if isinstance(self.fields[name], RowsField):
                 data.update(widget.as_posted(name, change.after))
-            elif not isinstance(widget, forms.CheckboxInput) or change.after:
+            elif not isinstance(widget, forms.CheckboxInput):
                 data[self.add_prefix(name)] = widget.format_value(change.after) or ""
+            elif change.after:
+                data[self.add_prefix(name)] = "on"
         data[self.add_prefix("seen")] = str(self.initial["seen"])
         self.data = data
         self.add_error(

@@ -52,7 +52,7 @@ def _keep(value: Any) -> dict[str, str]:
 
 def _kept(row: Mapping[str, str]) -> Any:
     try:
-        return json.loads(row["kept"], parse_constant=_refuse)
+        return json.loads(row.get("kept", ""), parse_constant=_refuse)
     except ValueError:
         raise forms.ValidationError("A row that is kept as it is came back changed. Load the page again.") from None
 
@@ -140,7 +140,7 @@ class ObjectWidget(RowsWidget):
             return
         for key, entry in (value or {}).items():
             kind = kind_of(entry)
-            if not _on_a_line(key):
+            if not key or not _on_a_line(key):
                 yield _keep({key: entry})
             elif kind is None:
                 yield {"key": key, **_keep(entry)}
@@ -180,6 +180,8 @@ class ObjectField(RowsField):
     widget = ObjectWidget
 
     def to_python(self, value: Any) -> Any:
+        if len(value) == 1 and "key" not in value[0] and not isinstance(whole := _kept(value[0]), dict):
+            return whole  # of another shape; the service says so where it is written
         found: dict[str, Any] = {}
         wrong = []
         for row in value:
@@ -203,7 +205,7 @@ class ObjectField(RowsField):
 
 
 def _pair(row: Mapping[str, str]) -> dict[str, Any]:
-    """A key that no input can hold, with its value."""
+    """A key that no input can hold, or none can name, with its value."""
     kept = _kept(row)
     if not isinstance(kept, dict):
         raise forms.ValidationError("This is no list of names and values. Remove the row to begin a new one.")

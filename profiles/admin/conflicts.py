@@ -1,12 +1,18 @@
 """What lost when rows were made one profile."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from profiles.models import FieldConflict
+from profiles import parts
+from profiles.models import FieldConflict, Profile
 from profiles.selectors import VIEW_MEDICAL
+from profiles.widgets import in_words
+from profiles.workplace import Tab, add_tab
 
+from . import person
 from .records import ReadOnlyAdmin
 from .shown import as_json, moment, value
 
@@ -47,3 +53,19 @@ class FieldConflictAdmin(ReadOnlyAdmin):
         if request.user.has_perm(VIEW_MEDICAL):
             return conflicts
         return conflicts.exclude(field="medical_conditions")
+
+
+def show(request: HttpRequest, profile: Profile) -> dict[str, Any]:
+    """What lost when the person's rows were made one, decided or not."""
+    page = person.page_of(request, profile, parts.conflicts, parts.CONFLICTS, resolved=None)
+    rules = dict(FieldConflict.Rule.choices)
+    for row in page["rows"]:
+        row |= {
+            "chosen": in_words(row["chosen_value"]),
+            "other": in_words(row["other_value"]),
+            "rule": rules.get(row["rule"], row["rule"]),
+        }
+    return page
+
+
+add_tab(Tab("conflicts", "Conflicts", "profiles.view_fieldconflict", "profiles/person/conflicts.html", show, place=50))

@@ -14,3 +14,8 @@ def signed(value: int) -> str:
 @register.filter
 def grouped(value: int) -> str:
     return f"{value:,}"
+
+
+@register.filter
+def money(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
