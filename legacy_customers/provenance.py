@@ -94,8 +94,8 @@ def origins(
     touched, unseen = set(changed), set(hidden)
     return [
         Origin(
-            field.column,
-            in_words(now.get(field.column)),
+            field.column.replace("_", " "),
+            _said(field, now.get(field.column)),
             RULES[field.rule],
             _cells(field, rows, block),
             field.column in touched,
@@ -109,30 +109,30 @@ Row = tuple[Table, str, dict[str, Any]]
 
 
 def _cells(field: Field, rows: list[Row], block: str | None) -> list[Cell]:
-    """The rows that say something. Of a rule that chooses, the first one that may wins; of one that gathers, all do."""
-    found: list[Cell] = []
-    chosen = False
-    for table, key, cells in rows:
-        value = cells.get(field.column)
-        if table not in field.sources or _is_blank(field, value):
-            continue
-        if field.rule is Rule.FIRST:
-            won = not chosen and (field.default is None or value != field.default)
-        elif field.rule is Rule.BLOCK:
-            won = key == block
-        elif field.rule in (Rule.GREATEST, Rule.LEAST):
-            won = value == _extreme(field, rows)
-        else:
-            won = True
-        chosen = chosen or won
-        found.append(Cell(table.value, key, in_words(value), won))
-    return found
+    """The rows that say something. Of a rule that chooses, those that say what the chosen one does; else all but the beaten."""
+    said = [
+        (table, key, cells.get(field.column))
+        for table, key, cells in rows
+        if table in field.sources and not _is_blank(field, cells.get(field.column))
+    ]
+    values: list[Any] = [value for _, _, value in said]
+    wins: Any
+    if field.rule is Rule.FIRST:
+        wins = next((value for value in values if value != field.default), field.default)
+    elif field.rule is Rule.BLOCK:
+        wins = next((value for _, key, value in said if key == block), field.default)
+    elif field.rule in (Rule.GREATEST, Rule.LEAST) and values:
+        # PostgreSQL writes the times of a column alike: texts order as they do, but for odd ones.
+        wins = max(values) if field.rule is Rule.GREATEST else min(values)
+    else:
+        return [Cell(table.value, key, _said(field, value), True) for table, key, value in said]
+    return [Cell(table.value, key, _said(field, value), value == wins) for table, key, value in said]
 
 
-def _extreme(field: Field, rows: list[Row]) -> Any:
-    """PostgreSQL writes the times of a column alike, so that texts order as they do, but for odd ones."""
-    said = [cells[field.column] for table, _, cells in rows if table in field.sources and cells.get(field.column)]
-    return (max if field.rule is Rule.GREATEST else min)(said)
+def _said(field: Field, value: Any) -> str:
+    if field.kind is Kind.TIME and isinstance(value, str):
+        return value.replace("T", " ")[:19]
+    return in_words(value)
 
 
 def _block(rows: list[Row]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 from django import forms
 from django.db import router, transaction
 from django.utils.functional import cached_property
+from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from accounts.models import User
 from config.api.problems import Problem
@@ -76,7 +77,7 @@ class ProfileForm(forms.ModelForm):
     """
 
     seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    is_active = forms.BooleanField(required=False, label="May log in")
+    is_active = forms.BooleanField(required=False, label="May log in", widget=UnfoldBooleanSwitchWidget)
     viewer: ClassVar[User]
 
     class Meta:

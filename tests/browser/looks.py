@@ -22,6 +22,8 @@ def assert_looks_right(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
+            # What the page itself does when it is loaded: here it keeps what was typed and opened.
+            page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
             page.wait_for_function("document.fonts.status === 'loaded'")
             if directory := os.environ.get("SCREENSHOTS"):
                 Path(directory).mkdir(parents=True, exist_ok=True)
@@ -34,5 +36,6 @@ def assert_looks_right(page: Page, name: str) -> None:
                     found[what].append(f"{width} {scheme}")
     page.set_viewport_size({"width": 1440, "height": 900})
     page.emulate_media(color_scheme="light")
+    page.evaluate("document.documentElement.classList.remove('dark')")
     if found:
         pytest.fail(f"{name}:\n" + "\n".join(f"{', '.join(looks)}: {what}" for what, looks in found.items()), False)

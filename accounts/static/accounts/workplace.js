@@ -2,7 +2,10 @@
 (() => {
   "use strict";
   const CLICKED = "[x-on\\:click]:not(a[href]):not(button):not(input):not(#changelist-filter-close)";
-  const NAMES = {dock_to_right: "Menu", close: "Close", delete: "Remove", more_horiz: "More tabs", unfold_more: "Your account"};
+  const NAMES = {
+    arrow_back: "Back", close: "Close", delete: "Remove", dock_to_right: "Menu", groups: "Dashboard",
+    more_horiz: "More tabs", search: "Search", unfold_more: "Your account",
+  };
 
   const reach = (element) => {
     if (element.hasAttribute("tabindex")) return;
@@ -12,7 +15,18 @@
     const name = icon && NAMES[icon.textContent.trim()];
     if (name) element.setAttribute("aria-label", name);
   };
-  const reachAll = (root) => root.querySelectorAll?.(CLICKED).forEach(reach);
+  // An icon is a word of its font, not to be read out; where it is all that a link or button has, that gets a name.
+  const hush = (icon) => {
+    const owner = icon.closest("a, button");
+    if (owner && owner.textContent.trim() === icon.textContent.trim() && !owner.ariaLabel) {
+      owner.setAttribute("aria-label", owner.title || NAMES[icon.textContent.trim()] || icon.textContent.trim());
+    }
+    icon.setAttribute("aria-hidden", "true");
+  };
+  const reachAll = (root) => {
+    root.querySelectorAll?.(CLICKED).forEach(reach);
+    root.querySelectorAll?.(".material-symbols-outlined:not([role])").forEach(hush);
+  };
 
   document.addEventListener("DOMContentLoaded", () => {
     reachAll(document);
