@@ -35,7 +35,16 @@ class ProfileAdmin(OwnTenantAdmin):
     search_help_text = "Name, email, phone, id, order or receipt number"
     sortable_by = ()
     # Whose it is stays; sums change with a sale, points by an entry in the ledger.
-    readonly_fields = ("id", "user", "loyalty_points", "total_spent", "order_count", "last_order", "created", "updated")
+    readonly_fields = (
+        "id",
+        "login",
+        "loyalty_points",
+        "total_spent",
+        "order_count",
+        "last_order",
+        "created",
+        "updated",
+    )
     warn_unsaved_form = True
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.CharField: {"form_class": TextField},
@@ -66,7 +75,7 @@ class ProfileAdmin(OwnTenantAdmin):
         ("Marketing", {"fields": ("marketing_consent", "sms_consent")}),
         (
             "Metadata",
-            {"fields": ("tags", "notes", "is_verified", "is_active", "id", "user", "created", "updated", "seen")},
+            {"fields": ("tags", "notes", "is_verified", "is_active", "id", "login", "created", "updated", "seen")},
         ),
     )
     last_order = moment("last_order_date", "last order")
@@ -101,6 +110,10 @@ class ProfileAdmin(OwnTenantAdmin):
     def who(self, profile: Profile) -> list[str]:
         """By name and address: where to write, else the login."""
         return [person.name_of(profile), profile.contact_email or profile.user.email or "no address"]
+
+    @display(description="login")
+    def login(self, profile: Profile) -> str:
+        return str(profile.user)
 
     @display(description="type", label={"vip": "primary", "wholesale": "info", "medical": "success"})
     def kind(self, profile: Profile) -> str:
