@@ -9,11 +9,11 @@ from urllib.parse import parse_qs
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ListFilter
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -226,7 +226,7 @@ def asked_here(request: HttpRequest) -> dict[str, list[str]]:
 
 
 def save_filter(request: HttpRequest) -> HttpResponse:
-    query = request.POST.get("query", "")
+    query = saved.kept(request.POST.get("query", ""))
     try:
         made = saved.save(
             request.POST.get("name", ""), query, shared=request.POST.get("shared") == "on", by=viewer(request)
@@ -234,12 +234,14 @@ def save_filter(request: HttpRequest) -> HttpResponse:
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
-        query = made.query
         messages.success(request, f"The tab {made.name!r} is above the list.")
     return redirect(f"{reverse(LIST)}?{query}")
 
 
 def remove_filter(request: HttpRequest, filter_id: int) -> HttpResponse:
-    saved.remove(filter_id, by=viewer(request))
+    try:
+        saved.remove(filter_id, by=viewer(request))
+    except Problem as refusal:
+        raise (Http404(refusal.text) if refusal.status_code == 404 else PermissionDenied(refusal.text)) from refusal
     messages.success(request, "The tab is gone; everybody whom it showed is still there.")
     return redirect(reverse(LIST))

@@ -14,11 +14,16 @@ MOST = 30  # tabs of one maker
 PLACE = {"p", "e", "all"}
 
 
+def kept(query: str) -> str:
+    """What an address searches for: without its place in the list, and without what was left blank."""
+    return urlencode([(key, value) for key, value in parse_qsl(query.replace("\0", "")) if key not in PLACE])
+
+
 def save(name: str, query: str, *, shared: bool, by: User) -> SavedFilter:
     """Keep the search of an address. ValidationError where the name is taken, too long or blank, or the query empty."""
-    kept = urlencode([(key, value) for key, value in parse_qsl(query) if key not in PLACE])
-    made = SavedFilter(name=name.strip(), query=kept, shared=shared, tenant_id=by.tenant_id, made_by=by)
-    if not kept:
+    searched = kept(query)
+    made = SavedFilter(name=name.replace("\0", "").strip(), query=searched, shared=shared, tenant_id=by.tenant_id, made_by=by)
+    if not searched:
         raise ValidationError("Search or filter first: this would be a tab of everybody.")
     with transaction.atomic():
         if SavedFilter.objects.filter(made_by=by).count() >= MOST:

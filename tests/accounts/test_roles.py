@@ -25,6 +25,7 @@ MANAGER = STAFF | {
     "profiles.view_loyaltyentry",
     "profiles.view_profilemerge",
     "profiles.view_privacyevent",
+    "profiles.delete_savedfilter",
     "profiles.merge_profile",
     "profiles.export_profile",
     "orders.view_analytics",
