@@ -22,7 +22,9 @@ def kept(query: str) -> str:
 def save(name: str, query: str, *, shared: bool, by: User) -> SavedFilter:
     """Keep the search of an address. ValidationError where the name is taken, too long or blank, or the query empty."""
     searched = kept(query)
-    made = SavedFilter(name=name.replace("\0", "").strip(), query=searched, shared=shared, tenant_id=by.tenant_id, made_by=by)
+    made = SavedFilter(
+        name=name.replace("\0", "").strip(), query=searched, shared=shared, tenant_id=by.tenant_id, made_by=by
+    )
     if not searched:
         raise ValidationError("Search or filter first: this would be a tab of everybody.")
     with transaction.atomic():
