@@ -1,4 +1,4 @@
-"""What each page of the workplace costs at two sizes, in one run: queries should be equal, and time at most twice as long.
+"""What each page of the workplace costs at two sizes, in one run: queries should be no more, and time at most twice as long.
 
     python benchmarks/admin.py [--people N] [--rounds R] [--only TEXT]
 
@@ -158,11 +158,11 @@ def main() -> None:
     print(f"{'page':<48}{'queries':>12}{'ms at 1,000':>14}{f'ms at {options.people:,}':>18}{'ratio':>8}")
     for page, sizes in found.items():
         (few, fast), (many, slow) = sizes
-        good = few == many and slow <= GOAL * fast
+        good = many <= few and slow <= GOAL * fast
         missed += [] if good else [page]
         count = f"{few}" if few == many else f"{few} / {many}"
         print(f"{page:<48}{count:>12}{fast:>14.1f}{slow:>18.1f}{slow / fast:>7.2f}{'' if good else ' *'}")
-    print(f"goal: equal queries, at most {GOAL} ×; missed: {', '.join(missed) or 'none'}")
+    print(f"goal: no more queries, at most {GOAL} ×; missed: {', '.join(missed) or 'none'}")
     sys.exit(bool(missed))
 
 

@@ -21,13 +21,13 @@ from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phas
 
 @admin.register(LegacyCustomer)
 class LegacyCustomerAdmin(ReadOnlyAdmin):
-    tenant_path = "tenant_id"
     """customers_view, as the old application reads it."""
 
+    tenant_path = "tenant_id"
     list_display = ("id", "email", "first_name", "last_name", "customer_type", "loyalty_points", "active")
     list_per_page = 50
-    search_fields = ("=id", "=user_id", "email", "last_name")
-    search_help_text = "A whole id, or part of an email or a last name"
+    search_exact = ("id", "user_id")
+    search_help_text = "A whole id: the customer's or the user's"
     ordering = ("id",)
     # The columns in the view's order, times and JSON in a readable form.
     fields = (
@@ -86,8 +86,8 @@ class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("key", "source", "user_id", "position", "reason")
     list_filter = ("reason",)
     list_per_page = 50
-    search_exact = ("key", "user_id")
-    search_help_text = "A whole key, or a user's whole id"
+    search_exact = ("user_id",)
+    search_help_text = "A user's whole id"
     ordering = ("id",)
 
 

@@ -7,6 +7,8 @@ from django import forms
 from django.contrib import admin
 from django.db import router, transaction
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from psycopg import sql
 from rest_framework.exceptions import ValidationError
 
@@ -17,6 +19,7 @@ from profiles import parts
 from profiles.admin import person
 from profiles.admin.shown import stamp
 from profiles.models import Profile
+from profiles.widgets import ObjectField, in_words
 from profiles.workplace import Tab, add_number, add_tab
 
 from .models import Order
@@ -65,8 +68,24 @@ class OrderAdmin(SignedAdmin):
     search_help_text = "A whole order or receipt number, or an id: the order's or its user's"
     raw_id_fields = ("user", "cashier")
     form = OrderForm
-    readonly_fields = ("created_at", "updated_at", *KEPT)
+    # What was sold makes the sums, and how it was paid is the till's: both are read.
+    exclude = ("items", "payment_details")
+    readonly_fields = ("sold", "paid", "created_at", "updated_at", *KEPT)
     ordering = ("-created_at", "-id")
+
+    @admin.display(description="items")
+    def sold(self, order: Order) -> SafeString:
+        lines = order.items if isinstance(order.items, list) else [order.items]
+        return format_html_join("", "<div>{}</div>", ((in_words(line),) for line in lines))
+
+    @admin.display(description="payment details")
+    def paid(self, order: Order) -> str:
+        return in_words(order.payment_details)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "delivery_address":
+            return ObjectField(label="Delivery address", empty=None)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         """The till's staff move an order along by its steps; its columns as such are for managers."""

@@ -55,9 +55,7 @@ class OddDateField(forms.Field):
 def json_field(column: Any) -> RowsField:
     """The form's field of a JSON column: lists as rows of text, objects as rows of names and values."""
     label = str(column.verbose_name).capitalize()
-    field = ListField(label=label) if column.name in LISTS else ObjectField(label=label, empty=OBJECTS[column.name])
-    field.widget.label = label
-    return field
+    return ListField(label=label) if column.name in LISTS else ObjectField(label=label, empty=OBJECTS[column.name])
 
 
 @dataclass(frozen=True)

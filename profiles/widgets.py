@@ -155,6 +155,7 @@ class RowsField(forms.Field):
     def __init__(self, *, empty: Any, **kwargs: Any) -> None:
         super().__init__(required=False, **kwargs)
         self.empty = empty
+        self.widget.label = str(self.label)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Against what the rows of the stored value would send: types and numbers that nobody touched are no change."""

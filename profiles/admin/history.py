@@ -38,8 +38,8 @@ class ProfileHistoryAdmin(ReadOnlyAdmin):
     list_display = ("changed", "profile", "columns", "via", "changed_by")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_exact = ("profile_id", "changed_by")
-    search_help_text = "A whole id: the profile's or the author's"
+    search_exact = ("profile_id",)
+    search_help_text = "The profile's whole id"
     ordering = ("-id",)
     fields = ("profile", "changed", "changed_by", "via", "what")
     readonly_fields = ("changed", "what")

@@ -28,8 +28,8 @@ class LoyaltyEntryAdmin(ReadOnlyAdmin):
     list_display = ("created", "profile", "delta", "balance", "reason", "source")
     list_select_related = ("profile",)
     list_per_page = 50
-    search_exact = ("profile_id", "order_id")
-    search_help_text = "A whole id: the profile's or the order's"
+    search_exact = ("profile_id",)
+    search_help_text = "The profile's whole id"
     ordering = ("-id",)
     fields = ("profile", "delta", "balance", "reason", "source", "order_id", "created", "created_by")
     readonly_fields = ("created",)
