@@ -149,7 +149,7 @@ class ApiKeyAdmin(OwnTenantAdmin):
 
     tenant_path = "user__tenant_id"
     form = ApiKeyForm
-    autocomplete_fields = ("user",)
+    raw_id_fields = ("user",)
     list_display = ("name", "prefix", "user", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("user",)
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)

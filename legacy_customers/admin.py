@@ -17,6 +17,7 @@ from profiles.workplace import Tab, add_tab
 
 from . import provenance
 from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
+from .unification.field_map import Table
 
 
 @admin.register(LegacyCustomer)
@@ -87,8 +88,17 @@ class AttachmentAdmin(ReadOnlyAdmin):
     list_filter = ("reason",)
     list_per_page = 50
     search_exact = ("user_id",)
-    search_help_text = "A user's whole id"
+    search_help_text = "A whole key, or a user's whole id"
     ordering = ("id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """A key has an index together with its table."""
+        by_id, _ = super().get_search_results(request, queryset, search_term)
+        key = search_term.strip().replace("\0", "")
+        tables = (Table.CUSTOMER_PROFILES.value, Table.USER_PROFILES.value)
+        return by_id | queryset.filter(source__in=tables, key=key) if key else by_id, False
 
 
 @admin.register(Phase)

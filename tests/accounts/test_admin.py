@@ -52,7 +52,6 @@ def test_list_finds_by_part_of_email_or_by_id(client: Client) -> None:
         "email_verified",
         "created_at",
     ]
-    assert answer.context["cl"].full_result_count is None
     assert client.get(LIST, {"q": "@Y"}).context["cl"].queryset.get() == ann
     assert client.get(LIST, {"q": str(guest.pk)}).context["cl"].queryset.get() == guest
     assert client.get(LIST, {"q": "not-an-id"}).context["cl"].result_count == 0

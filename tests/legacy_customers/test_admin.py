@@ -1,6 +1,7 @@
 """The old world in the admin: every list, every search, every odd page; nothing can be written."""
 
 import json
+import re
 
 import pytest
 from django.apps import apps
@@ -67,15 +68,14 @@ def test_every_odd_customer_opens(boss: Client) -> None:
     for customer in odd:
         assert boss.get(f"{ROOT}legacycustomer/{customer.pk}/change/").status_code == 200
     text = boss.get(f"{ROOT}legacycustomer/{row_id('times_infinite', 'customers')}/change/").content.decode()
-    assert text.count('<div class="readonly">-infinity</div>') == 1
-    assert text.count('<div class="readonly">infinity</div>') == 2
+    assert len(re.findall(r">\s*-infinity\s*<", text)) == 1
+    assert len(re.findall(r">\s*infinity\s*<", text)) == 2
 
 
 @pytest.mark.parametrize(
     ("model", "query", "count"),
     [
         ("legacycustomer", str(row_id("birth_date_bc", "customers")), 1),
-        ("legacycustomer", "birth.date.bc@", 1),
         ("customeridentity", str(row_id("birth_date_bc", "customers")), 1),
         ("customeridentity", str(row_id("times_infinite", "users")), 2),
         ("attachment", str(row_id("times_unknown", "customers")), 1),

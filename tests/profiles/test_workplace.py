@@ -12,13 +12,14 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.roles import ROLE_PERMISSIONS, Role
+from accounts.staff_admin import CappedPaginator
 from config.sidebar import GROUPS
 from legacy_customers.sample.logins import LOGINS
 from legacy_customers.sample.persons import row_id
 from profiles.models import FieldConflict, Profile, SavedFilter
 from profiles.workplace import panels, tabs
 from tests.databases import run
-from tests.factories import UserFactory
+from tests.factories import OrderFactory, UserFactory
 
 STAFF = [role for role in Role.values if role != Role.CUSTOMER]
 LIST = "/admin/profiles/profile/"
@@ -157,3 +158,28 @@ def test_saved_filter_is_seen_by_its_maker_or_the_tenant_and_removed_by_them_or_
     log_in(client, Role.STORE_MANAGER)
     assert client.post(f"{LIST}remove-filter/{shared.pk}/").status_code == 302
     assert list(SavedFilter.objects.all()) == [own]
+
+
+@pytest.mark.parametrize("column", ["order_number", "receipt_number"])
+def test_number_on_paper_leads_to_somebody_without_a_login(shop: str, client: Client, column: str) -> None:
+    log_in(client, Role.SUPER_ADMIN)
+    guest = Profile.objects.filter(user__email=None)[0]
+    order = OrderFactory(user=guest.user, **{column: "R-2026/17"})
+    User.objects.filter(pk=guest.user_id).update(tenant_id=uuid.uuid4())
+    found = client.get(LIST, {"q": "R-2026/17"}).context["cl"].result_list
+    assert [profile.pk for profile in found] == [guest.pk]
+    assert list(client.get(LIST, {"q": "R-2026/17 x"}).context["cl"].result_list) == []
+    assert [one.pk for one in client.get("/admin/orders/order/", {"q": "R-2026/17"}).context["cl"].result_list] == [
+        order.pk
+    ]
+    log_in(client, Role.STAFF)  # of another tenant
+    assert list(client.get(LIST, {"q": "R-2026/17"}).context["cl"].result_list) == []
+
+
+def test_list_says_that_it_is_longer_than_it_counts(shop: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(client, Role.SUPER_ADMIN)
+    monkeypatch.setattr(CappedPaginator, "MOST", 60)
+    for page in ("/admin/profiles/profilealias/", "/admin/accounts/user/"):
+        answer = client.get(page)
+        assert answer.context["cl"].result_count == 60
+        assert "The first 60: search for what is further back." in answer.content.decode()
