@@ -9,7 +9,7 @@ from psycopg import sql
 from accounts.models import User
 from config.api.json import Made
 from profiles import keyset, search
-from profiles.keyset import Asked, Cursor, Listing, Order
+from profiles.keyset import Asked, Cursor, Listing, Order, Page
 from profiles.models import Profile
 from profiles.selectors import CUSTOMER, PEOPLE, as_dict, as_uuid, columns_for, query, visible
 
@@ -58,6 +58,8 @@ OF_LOGIN = {"is_active", "tenant_id", "is_guest"}
 BY_READING = FILTERS.keys() - {"customer_type", "tag", "created_after", "created_before"}
 # So many people are read for one page of the workplace, then it asks whether to go on.
 MOST_READ = 20_000
+# Among so many of the newest a text is looked for first: what many have is found there.
+NEWEST_READ = 10_000
 
 
 def asked(
@@ -147,17 +149,16 @@ def find(
     limit: int = 50,
     numbers: Sequence[sql.Composable] = (),
 ) -> Found:
-    """Newest first. Three queries at most, and a bounded number of rows, however many people there are."""
+    """Newest first. Four queries at most, and a bounded number of rows, however many people there are."""
     wanted = asked(viewer=viewer, text=text, limit=limit, cursor=cursor, filters=filters, numbers=numbers)
-    end = None
-    if not text.strip() and any(filters.get(name) is not None for name in BY_READING):
-        end = _end_of_reading(cursor)
+    page, end = None, None
+    if text.strip():
+        page = _of_the_newest(wanted)
+    elif any(filters.get(name) is not None for name in BY_READING):
+        end = _end_of_reading(cursor, MOST_READ)
     if end is not None:
-        than = sql.SQL("<=" if end.backwards else ">=")
-        within = sql.SQL("(p.created_at, p.id) {} (%(end_key)s::timestamptz, %(end_id)s::uuid)").format(than)
-        params = {**wanted.params, "end_key": end.key, "end_id": end.id}
-        wanted = replace(wanted, conditions=[*wanted.conditions, within], params=params)
-    page = keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False)
+        wanted = _within(wanted, end)
+    page = page or keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False)
     ids = [row[0] for row in page.rows]
     found = Profile.objects.select_related("user").in_bulk(ids)
     older, newer = page.next, page.previous
@@ -169,8 +170,30 @@ def find(
     return Found([found[profile_id] for profile_id in ids if profile_id in found], older, newer, stopped)
 
 
-def _end_of_reading(cursor: Cursor | None) -> Cursor | None:
-    """Where MOST_READ people from the cursor on have been read, by the index alone; None where there are fewer."""
+def _of_the_newest(wanted: Asked) -> Page | None:
+    """A full page of a text that many have, found among the newest; None where they do not fill it.
+
+    The index of texts gives all who have it, before the newest of them are known.
+    """
+    end = _end_of_reading(wanted.cursor, NEWEST_READ)
+    if end is None:
+        return None
+    either = sql.SQL(" OR ").join(sql.SQL("({})").format(one) for one in wanted.alternatives)
+    page = keyset.read(LISTING, replace(_within(wanted, end), alternatives=[either]), {"id": "p.id"}, as_json=False)
+    full = page.previous if end.backwards else page.next
+    return page if full else None
+
+
+def _within(wanted: Asked, end: Cursor) -> Asked:
+    """The same, as far as `end`."""
+    than = sql.SQL("<=" if end.backwards else ">=")
+    within = sql.SQL("(p.created_at, p.id) {} (%(end_key)s::timestamptz, %(end_id)s::uuid)").format(than)
+    params = {**wanted.params, "end_key": end.key, "end_id": end.id}
+    return replace(wanted, conditions=[*wanted.conditions, within], params=params)
+
+
+def _end_of_reading(cursor: Cursor | None, most: int) -> Cursor | None:
+    """Where `most` people from the cursor on have been read, by the index alone; None where there are fewer."""
     backwards = cursor is not None and cursor.backwards
     reach: sql.Composable = sql.SQL("p.created_at IS NOT NULL")
     if cursor is not None:
@@ -181,7 +204,7 @@ def _end_of_reading(cursor: Cursor | None) -> Cursor | None:
     statement = sql.SQL(
         "SELECT p.created_at::text, p.id::text FROM profiles AS p WHERE {reach}"
         " ORDER BY p.created_at {direction}, p.id {direction} LIMIT 1 OFFSET {most}"
-    ).format(reach=reach, direction=sql.SQL("ASC" if backwards else "DESC"), most=sql.Literal(MOST_READ))
+    ).format(reach=reach, direction=sql.SQL("ASC" if backwards else "DESC"), most=sql.Literal(most))
     found = query(statement, {"key": cursor and cursor.key, "id": cursor and cursor.id})
     return Cursor(NEWEST, found[0][0], found[0][1], backwards) if found else None
 

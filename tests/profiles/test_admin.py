@@ -334,6 +334,26 @@ def test_history_names_who_changed_what_and_verification_accepts_it(shop: str, c
     call_command("verify_unification")
 
 
+@pytest.mark.parametrize("text", ["an", "example", "ordinary.2"])
+def test_text_that_many_have_is_found_among_the_newest_first(
+    shop: str, client: Client, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    monkeypatch.setattr(admin.site.get_model_admin(Profile), "list_per_page", 7)
+    everybody = all_pages(client, q=text)
+    assert len(everybody) > 50
+    monkeypatch.setattr(pages, "NEWEST_READ", 60)
+    assert all_pages(client, q=text) == everybody
+    last = listed(client, q=text)
+    while last.older():
+        last = client.get(LIST + last.older()).context["cl"]
+    back = [profile.pk for profile in last.result_list]
+    while last.newer():
+        last = client.get(LIST + last.newer()).context["cl"]
+        back[:0] = [profile.pk for profile in last.result_list]
+    assert back == everybody
+
+
 @pytest.mark.parametrize(
     ("query", "key"),
     [
