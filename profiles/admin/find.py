@@ -176,6 +176,7 @@ class People(ChangeList):
         self.show_admin_actions = bool(self.result_list)
         self.can_show_all, self.multi_page, self.paginator = False, False, None
         self.saved = next((one for one in saved_filters(request) if parse_qs(one.query) == asked_here(request)), None)
+        self.may_remove = self.saved is not None and saved.may_remove(self.saved, viewer(request))
 
     def older(self) -> str | None:
         return self.get_query_string({"p": str(self.found.older)}) if self.found.older else None

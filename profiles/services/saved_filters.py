@@ -35,11 +35,15 @@ def save(name: str, query: str, *, shared: bool, by: User) -> SavedFilter:
     return made
 
 
+def may_remove(found: SavedFilter, by: User) -> bool:
+    return found.made_by_id == by.pk or by.has_perm("profiles.delete_savedfilter")
+
+
 def remove(filter_id: int, *, by: User) -> None:
     """Whoever made it, or who ranks as manager or above for one that is shared. Problem 403, 404."""
     found = SavedFilter.objects.seen_by(by).filter(pk=filter_id).first()
     if found is None:
         raise not_found("saved filter", filter_id)
-    if found.made_by_id != by.pk and not by.has_perm("profiles.delete_savedfilter"):
+    if not may_remove(found, by):
         raise Problem("permission_denied", f"The tab {found.name!r} is a colleague's.", status=403)
     found.delete()
