@@ -58,8 +58,9 @@ OF_LOGIN = {"is_active", "tenant_id", "is_guest"}
 BY_READING = FILTERS.keys() - {"customer_type", "tag", "created_after", "created_before"}
 # So many people are read for one page of the workplace, then it asks whether to go on.
 MOST_READ = 20_000
-# Among so many of the newest a text is looked for first: what many have is found there.
-NEWEST_READ = 10_000
+# A text that so many have is looked for among so many of the newest.
+MANY = 5_000
+NEWEST_READ = 20_000
 
 
 def asked(
@@ -149,7 +150,7 @@ def find(
     limit: int = 50,
     numbers: Sequence[sql.Composable] = (),
 ) -> Found:
-    """Newest first. Four queries at most, and a bounded number of rows, however many people there are."""
+    """Newest first. Five queries at most, and a bounded number of rows, however many people there are."""
     wanted = asked(viewer=viewer, text=text, limit=limit, cursor=cursor, filters=filters, numbers=numbers)
     page, end = None, None
     if text.strip():
@@ -171,10 +172,12 @@ def find(
 
 
 def _of_the_newest(wanted: Asked) -> Page | None:
-    """A full page of a text that many have, found among the newest; None where they do not fill it.
+    """A full page of a text that many have, found among the newest; None where few have it, or where it is not full.
 
     The index of texts gives all who have it, before the newest of them are known.
     """
+    if not _many_have(wanted):
+        return None
     end = _end_of_reading(wanted.cursor, NEWEST_READ)
     if end is None:
         return None
@@ -182,6 +185,17 @@ def _of_the_newest(wanted: Asked) -> Page | None:
     page = keyset.read(LISTING, replace(_within(wanted, end), alternatives=[either]), {"id": "p.id"}, as_json=False)
     full = page.previous if end.backwards else page.next
     return page if full else None
+
+
+def _many_have(wanted: Asked) -> bool:
+    """Whether the alternatives together give MANY; so many rows of each are read at most, by its index."""
+    counts = sql.SQL(" + ").join(
+        sql.SQL("(SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS few)").format(
+            PEOPLE, one, sql.Literal(MANY)
+        )
+        for one in wanted.alternatives
+    )
+    return bool(query(sql.SQL("SELECT {} >= {}").format(counts, sql.Literal(MANY)), wanted.params)[0][0])
 
 
 def _within(wanted: Asked, end: Cursor) -> Asked:
