@@ -59,7 +59,7 @@ BY_READING = FILTERS.keys() - {"customer_type", "tag", "created_after", "created
 # So many people are read for one page of the workplace, then it asks whether to go on.
 MOST_READ = 20_000
 # A text that so many have is looked for among so many of the newest.
-MANY = 5_000
+MANY = 2_000
 NEWEST_READ = 20_000
 
 
