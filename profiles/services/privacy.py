@@ -22,7 +22,7 @@ from profiles.merged_orders import KEEP_DATES
 from profiles.models import PrivacyEvent, Profile
 from profiles.selectors import STAFF_ONLY, VIEW_MEDICAL
 
-from .merging import one_at_a_time
+from .pairs import one_at_a_time
 
 # Arguments: user_ids, profile_ids (lists of uuid), hidden (columns that the caller may not see), using. Receivers give a
 # mapping of names to JSON texts, or None.

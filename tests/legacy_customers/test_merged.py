@@ -9,7 +9,7 @@ from accounts.models import User
 from legacy_customers.sample.persons import row_id
 from legacy_customers.unification.verify import verify
 from profiles.models import MergeSuggestion, Profile, ProfileMerge
-from profiles.services import merging
+from profiles.services import merging, unmerging
 from tests.databases import one, rows, run
 from tests.legacy_customers.test_erasure import customers, profile_of, shared, undone
 from tests.legacy_customers.test_verify import failed, silently
@@ -43,7 +43,7 @@ def test_the_judge_passes_after_every_pair_was_merged_and_after_every_merge_was_
     assert len(done) > 200
     assert failed(verify(connection)) == {}
     for entry in reversed(done):
-        merging.unmerge(entry.pk, by=None, via="api")
+        unmerging.unmerge(entry.pk, by=None, via="api")
     assert rows(profiles) == people
     assert list(User.objects.order_by("id").values_list(*columns)) == users
     assert {table: rows(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables} == before

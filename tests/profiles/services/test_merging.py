@@ -23,7 +23,7 @@ from profiles.models import (
     ProfileHistory,
     ProfileMerge,
 )
-from profiles.services import merging, profile_service
+from profiles.services import merging, profile_service, unmerging
 from profiles.services.merge_rules import Decision
 from tests.databases import one, rows, run
 from tests.factories import OrderFactory, UserFactory, person
@@ -221,7 +221,7 @@ def test_dates_and_numbers_that_python_does_not_know_go_over_unchanged() -> None
     assert rows(
         "SELECT date_of_birth::text, last_order_date::text, price_range::text FROM profiles WHERE id = %s", survivor.pk
     ) == [("0044-03-15 BC", "infinity", '{"max": 12345678901234567890.12345678901234567890}')]
-    merging.unmerge(ProfileMerge.objects.get().pk, by=None, via="api")
+    unmerging.unmerge(ProfileMerge.objects.get().pk, by=None, via="api")
     assert rows("SELECT date_of_birth, last_order_date::text FROM profiles WHERE id = %s", survivor.pk) == [
         (None, "-infinity")
     ]
@@ -475,12 +475,12 @@ def test_unmerge_gives_back_every_row_when_nothing_was_written_since() -> None:
     before = database()
     done = merge(survivor, other, choices={"phone": "other", "notes": "other"})
     assert database() != before
-    taken_back = merging.unmerge(done.pk, by=None, via="api")
+    taken_back = unmerging.unmerge(done.pk, by=None, via="api")
     assert database() == before
     assert taken_back.unmerged_at is not None
     # And it can be done again.
     again = merge(survivor, other)
-    merging.unmerge(again.pk, by=None, via="api")
+    unmerging.unmerge(again.pk, by=None, via="api")
     assert database() == before
 
 
@@ -491,7 +491,7 @@ def test_unmerge_keeps_what_was_written_since() -> None:
     since = OrderFactory.create(user=survivor.user)
     Profile.objects.filter(pk=survivor.pk).update(phone="since")
     profile_service.update_loyalty_points(survivor.user_id, 10, "since")
-    merging.unmerge(done.pk, by=None, via="api")
+    unmerging.unmerge(done.pk, by=None, via="api")
     survivor.refresh_from_db()
     other.refresh_from_db()
     moved.refresh_from_db()
@@ -517,7 +517,7 @@ def test_a_refund_since_of_an_order_that_goes_back_goes_back_with_it() -> None:
         by=None,
         via="till",
     )
-    merging.unmerge(done.pk, by=None, via="api")
+    unmerging.unmerge(done.pk, by=None, via="api")
     survivor.refresh_from_db()
     other.refresh_from_db()
     assert (survivor.loyalty_points, survivor.total_spent) == (0, 0)
@@ -529,17 +529,17 @@ def test_unmerge_is_refused_twice_and_after_a_later_merge() -> None:
     inner = merge(second, first)
     outer = merge(third, second)
     with pytest.raises(Problem) as refusal:
-        merging.unmerge(inner.pk, by=None, via="api")
+        unmerging.unmerge(inner.pk, by=None, via="api")
     assert (refusal.value.status_code, refusal.value.code) == (409, "merged_again")
-    merging.unmerge(outer.pk, by=None, via="api")
+    unmerging.unmerge(outer.pk, by=None, via="api")
     first.refresh_from_db()
     assert first.merged_into_id == second.pk
-    merging.unmerge(inner.pk, by=None, via="api")
+    unmerging.unmerge(inner.pk, by=None, via="api")
     with pytest.raises(Problem) as refusal:
-        merging.unmerge(inner.pk, by=None, via="api")
+        unmerging.unmerge(inner.pk, by=None, via="api")
     assert refusal.value.code == "already_unmerged"
     with pytest.raises(Problem) as refusal:
-        merging.unmerge(0, by=None, via="api")
+        unmerging.unmerge(0, by=None, via="api")
     assert refusal.value.status_code == 404
 
 

@@ -27,7 +27,7 @@ from profiles.models import (
     ProfileAlias,
     ProfileHistory,
 )
-from profiles.services import merging, privacy, profile_service
+from profiles.services import merging, privacy, profile_service, unmerging
 from tests.databases import rows
 from tests.factories import OrderFactory, UserFactory, person
 
@@ -226,7 +226,7 @@ def test_whoever_was_merged_into_the_person_is_erased_too_and_the_merge_cannot_b
     assert found_in_any_table(SECRET, SECRET[:6], "1987-06-05") == []
     assert Profile.objects.filter(erased_at=None, pk__in=[survivor.pk, other.pk]).count() == 0
     with pytest.raises(Problem) as refusal:
-        merging.unmerge(done.pk, by=None, via="api")
+        unmerging.unmerge(done.pk, by=None, via="api")
     assert (refusal.value.status_code, refusal.value.code) == (409, "erased")
     assert Profile.objects.by_customer_id(other.pk).get() == survivor
 
