@@ -158,6 +158,16 @@ class FieldConflict(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     resolved_at = models.DateTimeField(null=True, blank=True)
+    decision = models.ForeignKey(
+        "ConflictDecision",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="conflicts",
+        help_text="How it was resolved, where somebody did that here.",
+    )
 
     class Meta:
         db_table = "field_conflicts"
@@ -168,13 +178,54 @@ class FieldConflict(models.Model):
                 violation_error_message="This cell's conflict is recorded already.",
             ),
         )
+        indexes = (
+            models.Index(
+                fields=["decision"], condition=models.Q(decision__isnull=False), name="field_conflicts_decision"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.field}{self.path} of {self.profile_id}: {self.other_table} {self.other_row} lost"
 
 
+class ConflictDecision(models.Model):
+    """What somebody decided of one cell of a profile, and all that it takes to undo it.
+
+    `before` and `after` are {"column": value}, an address with all its columns; with a `path` {"column": the value there},
+    {} where there was none. Both are {} where the profile's value was kept. What was decided at once is one `batch`.
+    """
+
+    class Verdict(models.TextChoices):
+        KEEP = "keep", "kept"
+        TAKE = "take", "taken"
+
+    id = models.BigAutoField(primary_key=True)
+    batch = models.UUIDField(db_index=True)
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="+")
+    field = models.CharField(max_length=63)
+    path = models.TextField(default="", db_default="", blank=True)
+    verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    before = models.JSONField(default=dict, db_default={})
+    after = models.JSONField(default=dict, db_default={})
+    decided_at = models.DateTimeField(db_default=Now())
+    decided_by = models.UUIDField(null=True, help_text="The user who did it.")
+    via = models.CharField(max_length=63)
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        db_table = "conflict_decisions"
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.path} of {self.profile_id}: {self.get_verdict_display()}"
+
+
 class MergeSuggestion(models.Model):
-    """Two profiles that may be one person, and why they were not made one."""
+    """Two profiles that may be one person, and why they were not made one.
+
+    `evidence` is what speaks for it and against it, as {"reason": weight}, `score` the sum within 0 to 100: see
+    profiles/matching.py. Both are empty until `find_duplicates` has looked at the two.
+    """
 
     class Reason(models.TextChoices):
         UNVERIFIED_ADDRESS = "unverified_address", "the account's address is not verified"
@@ -183,6 +234,9 @@ class MergeSuggestion(models.Model):
         BIRTH_DATE = "birth_date", "same address, different birth date"
         SAME_LOGIN = "same_login", "logins differ only in case or white space"
         LINKED = "linked", "the old application linked its row to the account"
+        SAME_PHONE = "same_phone", "same phone"
+        NAME_BIRTH_DATE = "name_birth_date", "same name and birth date"
+        NAME_ADDRESS = "name_address", "similar name and address"
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -194,6 +248,8 @@ class MergeSuggestion(models.Model):
     other_profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggested_by")
     reason = models.CharField(max_length=32, choices=Reason.choices)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
+    score = models.SmallIntegerField(null=True, blank=True)
+    evidence = models.JSONField(default=dict, db_default={}, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -209,9 +265,33 @@ class MergeSuggestion(models.Model):
                 violation_error_message="This pair is suggested already.",
             ),
         )
+        indexes = (models.Index(fields=["status", "-score", "-id"], name="merge_suggestions_queue"),)
 
     def __str__(self) -> str:
         return f"{self.profile_id} may be {self.other_profile_id}: {self.get_reason_display()}"
+
+
+class DuplicateKeys(models.Model):
+    """By what a profile's duplicates are found: hashes of its phone, of birth date and initials, of house and initials.
+
+    `version` is that of the rows that they were made of: another one means that they are to be made anew.
+    """
+
+    profile = models.OneToOneField(Profile, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    version = models.BigIntegerField()
+    phone = models.BigIntegerField(null=True)
+    born = models.BigIntegerField(null=True)
+    home = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "duplicate_keys"
+        indexes = tuple(
+            models.Index(fields=[name], condition=models.Q((f"{name}__isnull", False)), name=f"duplicate_keys_{name}")
+            for name in ("phone", "born", "home")
+        )
+
+    def __str__(self) -> str:
+        return f"keys of {self.profile_id}"
 
 
 class LoyaltyEntry(models.Model):
