@@ -14,7 +14,7 @@ class LegacyCustomersConfig(AppConfig):
     verbose_name = "The old world"
 
     def ready(self) -> None:
-        from . import erasure  # noqa: F401  (connects its receivers)
+        from . import erasure, source_rows  # noqa: F401  (each adds what it knows)
 
         pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)
