@@ -21,6 +21,18 @@ WEIGHTS: dict[str, int] = {
     "address": 25,  # the same house, streets alike
     "linked": 40,  # the old application said so
 }
+IN_WORDS: dict[str, str] = {
+    "phone": "same phone",
+    "email": "same address to write to",
+    "same_name": "same name",
+    "similar_name": "similar name",
+    "other_first_name": "other first name",
+    "birth_date": "same birth date",
+    "birth_date_slip": "birth date alike",
+    "other_birth_date": "other birth date",
+    "address": "same house",
+    "linked": "linked by the old application",
+}
 SUGGESTED_FROM = 50
 # A number or a house that so many share says nothing: a shop's own, a placeholder, a tower.
 MOST_PER_KEY = 20

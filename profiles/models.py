@@ -182,6 +182,7 @@ class FieldConflict(models.Model):
             models.Index(
                 fields=["decision"], condition=models.Q(decision__isnull=False), name="field_conflicts_decision"
             ),
+            models.Index(fields=["id"], condition=models.Q(resolved_at=None), name="field_conflicts_open"),
         )
 
     def __str__(self) -> str:
@@ -224,7 +225,7 @@ class MergeSuggestion(models.Model):
     """Two profiles that may be one person, and why they were not made one.
 
     `evidence` is what speaks for it and against it, as {"reason": weight}, `score` the sum within 0 to 100: see
-    profiles/matching.py. Both are empty until `find_duplicates` has looked at the two.
+    profiles/matching.py. There is none until `find_duplicates` has looked at the two.
     """
 
     class Reason(models.TextChoices):
@@ -248,7 +249,7 @@ class MergeSuggestion(models.Model):
     other_profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="suggested_by")
     reason = models.CharField(max_length=32, choices=Reason.choices)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
-    score = models.SmallIntegerField(null=True, blank=True)
+    score = models.SmallIntegerField(default=0, db_default=0)
     evidence = models.JSONField(default=dict, db_default={}, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     decided_by = models.ForeignKey(

@@ -33,6 +33,12 @@ class ProfileQuerySet(models.QuerySet[Any]):
             return people.filter(user__tenant_id=user.tenant_id)
         return people.filter(user=user)
 
+    def known_to(self, user: User) -> "ProfileQuerySet":
+        """Those, and the shells that were merged into them."""
+        people = self.model._base_manager.all()
+        seen = ProfileQuerySet(self.model).visible_to(user).values("pk")
+        return self.filter(pk__in=people.filter(models.Q(pk__in=seen) | models.Q(merged_into__in=seen)).values("pk"))
+
 
 class SavedFilterQuerySet(models.QuerySet[Any]):
     def seen_by(self, viewer: User) -> "SavedFilterQuerySet":

@@ -18,7 +18,7 @@ from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import tabs
 
-from . import find, person
+from . import find, merging, person
 from .shown import moment
 
 
@@ -94,6 +94,7 @@ class ProfileAdmin(OwnTenantAdmin):
         ]
         wrap = self.admin_site.admin_view
         views += [
+            path("<uuid:survivor_id>/merge/<uuid:other_id>/", wrap(merging.compare), name="profiles_profile_merge"),
             path("save-filter/", wrap(require_POST(find.save_filter)), name="profiles_save_filter"),
             path(
                 "remove-filter/<int:filter_id>/", wrap(require_POST(find.remove_filter)), name="profiles_remove_filter"

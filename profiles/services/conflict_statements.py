@@ -10,9 +10,9 @@ TAKEABLE = tuple(
     name for name, rule in FIELDS.items() if rule in (Rule.FIRST, Rule.BLOCK, Rule.MERGE, Rule.UNION, Rule.NOTES)
 )
 
-# A pointer's steps.
+# A pointer's steps; `/` is the key ''.
 STEPS = """(SELECT coalesce(array_agg(replace(replace(step, '~1', '/'), '~0', '~') ORDER BY place), '{{}}')
-        FROM unnest(string_to_array(substr({0}, 2), '/')) WITH ORDINALITY AS s (step, place))"""
+        FROM unnest((string_to_array({0}, '/'))[2:]) WITH ORDINALITY AS s (step, place))"""
 
 # What becomes of the profile is computed before it is written, as its columns will hold it. A path whose object is gone
 # leads nowhere. An address to write to that is the login's is not written down twice.

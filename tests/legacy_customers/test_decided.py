@@ -39,7 +39,6 @@ def test_the_judge_passes_after_all_conflicts_were_decided_and_after_that_was_un
     assert failed(verify(connection)) == {}
     decisions = ConflictDecision.objects.values_list("pk", flat=True)
     back = conflicts.undo(list(decisions), by=admin(), via="admin")
-    for d in ConflictDecision.objects.filter(undone_at=None): print(d, d.before, d.after, Profile.objects.filter(pk=d.profile_id).values(d.field), list(d.conflicts.values()), list(ConflictDecision.objects.filter(profile=d.profile_id).values()))
     assert (back.undone, back.refused) == (len(decisions), Counter())
     assert rows(PEOPLE) == people
     assert rows(CONFLICTS) == before

@@ -87,28 +87,29 @@ def test_a_value_that_is_taken_is_an_ordinary_change_of_its_author(manager: User
 
 
 def test_a_part_of_an_object_is_taken_and_given_back_where_it_was(manager: User) -> None:
-    profile = customer(preferences={"theme": "dark", "a/b": {"~x": 1, "y": 2}})
+    profile = customer(preferences={"theme": "dark", "": 5, "a/b": {"~x": 1, "y": 2}})
     theme = lost(profile, "preferences", "light", rule="merge", path="/theme", other_row="1")
     deep = lost(profile, "preferences", {"big": 1}, rule="merge", path="/a~1b/~0x", other_row="2")
     absent = lost(profile, "preferences", True, rule="merge", path="/new", other_row="3")
+    empty = lost(profile, "preferences", 6, rule="merge", path="/", other_row="5")
     gone = lost(profile, "preferences", True, rule="merge", path="/gone/x", other_row="4")
     before = state()
     outcome = conflicts.decide(Which(rule="merge"), TAKE, by=manager, via="admin")
     assert (outcome.taken, outcome.refused) == (
-        3,
+        4,
         {"The object that held it is gone. Edit the profile instead.": 1},
     )
     profile.refresh_from_db()
-    assert profile.preferences == {"theme": "light", "a/b": {"~x": {"big": 1}, "y": 2}, "new": True}
+    assert profile.preferences == {"theme": "light", "": 6, "a/b": {"~x": {"big": 1}, "y": 2}, "new": True}
     gone.refresh_from_db()
     assert gone.resolved_at is None
     # What is edited beside them stays.
     run("""UPDATE profiles SET preferences = preferences || '{"since": 1}' WHERE id = %s""", profile.pk)
-    decided = [c.decision_id for c in FieldConflict.objects.filter(pk__in=[theme.pk, deep.pk, absent.pk])]
+    decided = [c.decision_id for c in FieldConflict.objects.filter(pk__in=[theme.pk, deep.pk, absent.pk, empty.pk])]
     undone = conflicts.undo(decided, by=manager, via="admin")
-    assert (undone.undone, undone.refused) == (3, {})
+    assert (undone.undone, undone.refused) == (4, {})
     profile.refresh_from_db()
-    assert profile.preferences == {"theme": "dark", "a/b": {"~x": 1, "y": 2}, "since": 1}
+    assert profile.preferences == {"theme": "dark", "": 5, "a/b": {"~x": 1, "y": 2}, "since": 1}
     run("UPDATE profiles SET preferences = preferences - 'since' WHERE id = %s", profile.pk)
     assert state() == before
 

@@ -1,7 +1,7 @@
 """Decisions on conflicts, which can be undone; scores of suggestions, and the keys by which duplicates are found.
 
 After the take-over. Locks: ACCESS EXCLUSIVE on field_conflicts and merge_suggestions for an instant, for columns that no row is
-rewritten for; SHARE on both while their two small indexes are built. Resumes: one transaction. Reverses: drops what it made;
+rewritten for; SHARE on both while three indexes are built. Resumes: one transaction. Reverses: drops what it made;
 values that were taken stay where they are.
 """
 
@@ -22,7 +22,7 @@ def drop_functions(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("profiles", "0007_sync_choices")]
+    dependencies = [("profiles", "0009_tags")]
 
     operations = [
         migrations.CreateModel(
@@ -69,10 +69,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("decision__isnull", False)), fields=["decision"], name="field_conflicts_decision"
             ),
         ),
+        migrations.AddIndex(
+            model_name="fieldconflict",
+            index=models.Index(condition=models.Q(("resolved_at", None)), fields=["id"], name="field_conflicts_open"),
+        ),
         migrations.AddField(
             model_name="mergesuggestion",
             name="score",
-            field=models.SmallIntegerField(blank=True, null=True),
+            field=models.SmallIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="mergesuggestion",
