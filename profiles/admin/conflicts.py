@@ -43,6 +43,8 @@ SOURCE_NAMES = {
     "orders": "order",
 }
 
+OTHER_FIELDS = {"users.active": "whether the login is active", "orders.user_id": "whose an order is"}
+
 
 class OneOf(admin.SimpleListFilter):
     """Values that are known beforehand: to list those that occur would read the whole table for each page."""
@@ -72,7 +74,7 @@ class State(OneOf):
 
 class Field(OneOf):
     title, parameter_name = "field", "field"
-    values = tuple((name, name.replace("_", " ")) for name in (*FIELDS, "users.active", "orders.user_id"))
+    values = (*((name, name.replace("_", " ")) for name in FIELDS), *OTHER_FIELDS.items())
 
 
 class Rule(OneOf):
@@ -101,6 +103,11 @@ def with_sources(found: list[FieldConflict]) -> list[FieldConflict]:
     for one in found:
         one.sources = known  # type: ignore[attr-defined]
     return found
+
+
+def what(one: FieldConflict) -> str:
+    """The column, and the part of it, as staff call it."""
+    return OTHER_FIELDS.get(one.field, one.field.replace("_", " ") + one.path)
 
 
 def keys_of(one: FieldConflict) -> tuple[Key, Key]:
@@ -239,14 +246,14 @@ class FieldConflictAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what")
     def what(self, one: FieldConflict) -> str:
-        return one.field.replace("_", " ") + one.path
+        return what(one)
 
     @admin.display(description="person")
     def whose(self, one: FieldConflict) -> SafeString:
         return format_html(
             '<a class="text-link" href="{}">{}</a>',
             person.address(one.profile_id, "conflicts"),
-            person.name_of(one.profile),
+            person.called(one.profile),
         )
 
     @admin.display(description="stands")
@@ -293,7 +300,7 @@ def show(request: HttpRequest, profile: Profile) -> dict[str, Any] | HttpRespons
         one = found[row["id"]]
         chosen, other = keys_of(one)
         row |= {
-            "what": one.field.replace("_", " ") + one.path,
+            "what": what(one),
             "chosen": in_words(row["chosen_value"]),
             "other": in_words(row["other_value"]),
             "chosen_source": source_in_words(chosen, known),

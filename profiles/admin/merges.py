@@ -81,9 +81,9 @@ def _suggestions(profile: Profile) -> list[dict[str, Any]]:
         other = one.other_profile if one.profile_id == profile.pk else one.profile
         found.append(
             {
-                "who": person.name_of(other),
+                "who": person.called(other),
                 "address": merging.address(one.other_profile_id, one.profile_id),
-                "score": one.score,
+                "score": one.score if one.evidence else "–",
                 "reason": one.get_reason_display(),
                 "evidence": evidence_in_words(one.evidence),
                 "status": one.get_status_display().lower(),
@@ -95,7 +95,9 @@ def _suggestions(profile: Profile) -> list[dict[str, Any]]:
 def _merges(profile: Profile) -> list[dict[str, Any]]:
     """The newest first. Of those that stand, the last one can be taken back."""
     about = Q(survivor=profile) | Q(other=profile)
-    rows = list(ProfileMerge.objects.filter(about).select_related("survivor", "other").order_by("-pk")[:MOST])
+    rows = list(
+        ProfileMerge.objects.filter(about).select_related("survivor__user", "other__user").order_by("-pk")[:MOST]
+    )
     names = changes.authors(str(one.merged_by) for one in rows if one.merged_by)
     standing = [one for one in rows if one.unmerged_at is None and one.survivor_id == profile.pk]
     found = []
@@ -106,7 +108,7 @@ def _merges(profile: Profile) -> list[dict[str, Any]]:
                 "id": one.pk,
                 "other": one.other,
                 "survivor": one.survivor,
-                "names": (person.name_of(one.other), person.name_of(one.survivor)),
+                "names": (person.called(one.other), person.called(one.survivor)),
                 "at": shown_moment(one.merged_at),
                 "who": names.get(str(one.merged_by), ""),
                 "via": one.via,
@@ -129,7 +131,7 @@ def _unmerge(request: HttpRequest, profile: Profile) -> HttpResponse:
     except Problem as refusal:
         messages.error(request, refusal.text)
     else:
-        messages.success(request, f"They are two again: {person.name_of(done.other)} has back what went over.")
+        messages.success(request, f"They are two again: {person.called(done.other)} has back what went over.")
     return redirect(request.path)
 
 

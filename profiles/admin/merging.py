@@ -18,7 +18,7 @@ from profiles.selectors import VIEW_MEDICAL
 from profiles.services import duplicates, merging
 from profiles.services.merge_rules import ADDRESS, BOTH, CHOOSABLE, OTHER, SURVIVOR, Decision, Rule, same
 from profiles.services.merging import Preview
-from profiles.widgets import in_words
+from profiles.widgets import INPUT, in_words
 
 from . import person
 
@@ -118,7 +118,7 @@ def _page(
         "title": "Are they one person?",
         "survivor": survivor,
         "other": other,
-        "names": (person.name_of(survivor), person.name_of(other)),
+        "names": (person.called(survivor), person.called(other)),
         "differing": [row for row in rows if row["differs"]],
         "equal": [row for row in rows if not row["differs"]],
         "hidden": len(planned.decisions) - len(rows),
@@ -130,6 +130,7 @@ def _page(
         "needs_confirmation": confirm or any(found.code == "birth_date" for found in planned.blockers),
         "confirm": confirm,
         "token": planned.token,
+        "select": INPUT,
         "swapped": address(planned.other_id, planned.survivor_id),
         "suggestion": suggestion,
         "evidence": evidence_in_words(suggestion.evidence) if suggestion else "",
@@ -148,7 +149,7 @@ def _row(found: Decision) -> dict[str, Any]:
         "label": found.field.replace("_", " "),
         "survivor": in_words(found.survivor),
         "other": in_words(found.other),
-        "chosen": in_words(found.chosen),
+        "chosen": "the login" if found.field == "contact_email" and not found.chosen else in_words(found.chosen),
         "differs": not same(found.survivor, found.other),
         "rule": RULES[found.rule],
         "whose": whose,

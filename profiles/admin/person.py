@@ -38,6 +38,12 @@ def name_of(profile: Profile) -> str:
     return full if any(letter.isprintable() and not letter.isspace() for letter in full) else "(no name)"
 
 
+def called(profile: Profile) -> str:
+    """The same, or where to write where there is no name."""
+    name = name_of(profile)
+    return name if name != "(no name)" else profile.contact_email or profile.user.email or profile.phone or name
+
+
 # How an account stands, and the colour of its label.
 STANDING = {"Account": "success", "Guest": "info", "Shut out": "danger"}
 

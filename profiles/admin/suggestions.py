@@ -48,13 +48,15 @@ class Reason(OneOf):
 def evidence_in_words(evidence: dict[str, int]) -> SafeString:
     """Each reason with its weight, what speaks for it first."""
     weighed = sorted(evidence.items(), key=lambda entry: -entry[1])
-    return format_html_join("", "<li>{:+} {}</li>", ((weight, IN_WORDS.get(name, name)) for name, weight in weighed))
+    return format_html_join(
+        "", "<li>{} {}</li>", ((f"{weight:+}", IN_WORDS.get(name, name)) for name, weight in weighed)
+    )
 
 
 @admin.register(MergeSuggestion)
 class MergeSuggestionAdmin(ReadOnlyAdmin):
     tenant_path = "profile__user__tenant_id"
-    list_display = ("pair", "one", "other", "score", "why", "state")
+    list_display = ("pair", "one", "other", "likely", "why", "state")
     list_display_links = ("pair",)
     list_filter = (Status, Reason)
     list_select_related = ("profile__user", "other_profile__user", "decided_by")
@@ -88,6 +90,10 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
     @admin.display(description="may be")
     def other(self, found: MergeSuggestion) -> SafeString:
         return _who(found.other_profile)
+
+    @admin.display(description="score")
+    def likely(self, found: MergeSuggestion) -> str:
+        return str(found.score) if found.evidence else "–"
 
     @admin.display(description="why")
     def why(self, found: MergeSuggestion) -> SafeString:
@@ -126,6 +132,6 @@ def _who(profile: Profile) -> SafeString:
     return format_html(
         '<a class="text-link" href="{}">{}</a><br><small>{}</small>',
         person.address(profile.pk),
-        person.name_of(profile),
-        profile.contact_email or profile.user.email or profile.phone or "no address",
+        person.called(profile),
+        " · ".join(filter(None, (profile.contact_email or profile.user.email, profile.phone, profile.city))),
     )

@@ -13,9 +13,9 @@ from accounts.api.access import Access, caller
 from accounts.api.serializers import Body, Text
 from accounts.models import User
 from config.api.problems import not_found
-from profiles.models import Profile
+from profiles.models import Profile, ProfileMerge
 from profiles.selectors import VIEW_MEDICAL
-from profiles.services import merging
+from profiles.services import merging, unmerging
 from profiles.services.merge_rules import BOTH, CHOOSABLE, OTHER, SURVIVOR, Rule
 
 from .serializers import Flag
@@ -94,9 +94,7 @@ class MergedSerializer(serializers.Serializer):
 
 def _profile(profile_id: UUID, viewer: User) -> UUID:
     """A profile of the viewer's tenant; a merged one too, so that the answer can say that it is. Problem 404."""
-    people = Profile.objects.visible_to(viewer)
-    shells = Profile.objects.filter(pk=profile_id, merged_into__in=people)
-    if not people.filter(pk=profile_id).exists() and not shells.exists():
+    if not Profile.objects.known_to(viewer).filter(pk=profile_id).exists():
         raise not_found("profile", profile_id)
     return profile_id
 
@@ -186,3 +184,18 @@ class MergeView(APIView):
                 "merged_at": done.merged_at,
             }
         )
+
+
+class UnmergeView(APIView):
+    access = {"DELETE": Access("profiles.merge_profile")}
+    problems = {"DELETE": (404, 409)}
+
+    @extend_schema(operation_id="profiles_unmerge", tags=TAGS, responses={204: None})
+    def delete(self, request: Request, merge_id: int) -> Response:
+        """Take a merge back: what it moved goes back, what was written since stays. The last one into a profile first."""
+        by = caller(request)
+        seen = Profile.objects.known_to(by)
+        if not ProfileMerge.objects.filter(pk=merge_id, survivor__in=seen).exists():
+            raise not_found("merge", merge_id)
+        unmerging.unmerge(merge_id, by=by, via="api")
+        return Response(status=204)

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from accounts.api.access import Access, caller
 from config.api.problems import not_found
 from profiles import parts, selectors
-from profiles.services import profile_service
+from profiles.services import conflicts, profile_service
 
 from . import paging, serializers
 from .profiles import TAGS
@@ -112,6 +112,34 @@ class ConflictsView(APIView):
         person = selectors.seen(profile_id, viewer)
         place = _place(query, parts.CONFLICTS)
         return paging.answer(request, parts.conflicts(person, viewer, resolved=query["resolved"], **place))
+
+
+class ConflictView(APIView):
+    access = {"POST": Access("profiles.change_fieldconflict"), "DELETE": Access("profiles.change_fieldconflict")}
+    problems = {"POST": (404, 409), "DELETE": (404, 409)}
+
+    @extend_schema(
+        operation_id="profiles_conflict_decide",
+        tags=TAGS,
+        request=serializers.ConflictVerdict,
+        responses=serializers.ConflictDecisionSerializer,
+    )
+    def post(self, request: Request, profile_id: UUID, conflict_id: int) -> Response:
+        """Keep the value that stands, or take the one that lost. Consents are never taken."""
+        by = caller(request)
+        person = selectors.seen(profile_id, by)
+        body = serializers.ConflictVerdict(data=request.data)
+        body.is_valid(raise_exception=True)
+        decided = conflicts.decide_one(person.id, conflict_id, body.validated_data["verdict"], by=by, via="api")
+        return Response(serializers.ConflictDecisionSerializer(decided).data)
+
+    @extend_schema(operation_id="profiles_conflict_undo", tags=TAGS, responses={204: None})
+    def delete(self, request: Request, profile_id: UUID, conflict_id: int) -> Response:
+        """Undo the decision: the profile has back what it had, unless it was edited since."""
+        by = caller(request)
+        person = selectors.seen(profile_id, by)
+        conflicts.undo_conflict(person.id, conflict_id, by=by, via="api")
+        return Response(status=204)
 
 
 def _place(query: dict[str, Any], kind: parts.Part) -> dict[str, Any]:

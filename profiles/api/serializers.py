@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.api.serializers import Body, Email, Text
+from profiles.models import ConflictDecision
 from profiles.pages import LISTING, NEWEST
 from profiles.services.points import MOST_POINTS
 
@@ -290,6 +291,24 @@ class PageQuery(Body):
 
 class ConflictQuery(PageQuery):
     resolved = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class ConflictVerdict(Body):
+    verdict = serializers.ChoiceField(
+        [str(verdict) for verdict in ConflictDecision.Verdict],
+        help_text="keep: the profile's value stands. take: the other one is written to the profile, an address as a whole.",
+    )
+
+
+class ConflictDecisionSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    field = serializers.CharField()
+    path = serializers.CharField(allow_blank=True)
+    verdict = serializers.ChoiceField([str(verdict) for verdict in ConflictDecision.Verdict])
+    before = serializers.JSONField(help_text="What was written over; empty where the value was kept.")
+    after = serializers.JSONField()
+    decided_at = serializers.DateTimeField()
+    decided_by = serializers.UUIDField(allow_null=True)
 
 
 class ProfileQuery(PageQuery):

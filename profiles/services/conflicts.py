@@ -171,6 +171,17 @@ def undo_one(decision_id: int, *, by: User, via: str) -> None:
         raise not_found("decision", decision_id)
 
 
+def undo_conflict(profile_id: uuid.UUID, conflict_id: int, *, by: User, via: str) -> None:
+    """Undo the decision on one conflict. Problem 404: the profile has no such one; 409: nobody decided it (not_decided), or
+    with the reason (not_undoable)."""
+    found = _visible(FieldConflict.objects.filter(pk=conflict_id, profile=profile_id), by).first()
+    if found is None:
+        raise not_found("conflict", conflict_id)
+    if found.decision_id is None:
+        raise conflict("not_decided", f"Nobody has decided conflict {conflict_id}: there is nothing to undo.")
+    undo_one(found.decision_id, by=by, via=via)
+
+
 # --- finding ------------------------------------------------------------------------------------------------------
 
 COLUMNS = sql.SQL(

@@ -90,6 +90,9 @@ SECTIONS: dict[str, str] = {
         WHERE h.profile_id = ANY(%(profiles)s) AND h.changes - %(hidden)s::text[] <> '{}'""",
     "conflicts": """SELECT to_jsonb(f) - %(staff)s::text[], lpad(f.id::text, 20, '0')
         FROM field_conflicts AS f WHERE f.profile_id = ANY(%(profiles)s) AND f.field <> ALL(%(hidden)s::text[])""",
+    "conflict_decisions": """SELECT to_jsonb(d) - %(staff)s::text[], lpad(d.id::text, 20, '0')
+        FROM conflict_decisions AS d
+        WHERE d.profile_id = ANY(%(profiles)s) AND d.field <> ALL(%(hidden)s::text[])""",
     "suggestions": """SELECT to_jsonb(s), lpad(s.id::text, 20, '0') FROM merge_suggestions AS s
         WHERE NOT %(own)s AND (s.profile_id = ANY(%(profiles)s) OR s.other_profile_id = ANY(%(profiles)s))""",
     "merges": """SELECT to_jsonb(m) - %(staff)s::text[] || jsonb_build_object(
@@ -120,7 +123,7 @@ STAFF_COLUMNS = (
     "changed_by",
     "created_by",
     "resolved_by_id",
-    "merged_by",
+    *("merged_by", "unmerged_by", "decided_by", "undone_by"),
     "by",
 )
 
@@ -227,6 +230,13 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
                 concat('/', id) END, resolved_at = coalesce(resolved_at, now())
         WHERE profile_id = ANY(%(profiles)s) AND field <> ALL(%(impersonal)s)""",
     ),
+    (
+        "conflict_decisions",
+        """UPDATE conflict_decisions SET before = '{{}}', after = '{{}}', path = CASE path WHEN '' THEN '' ELSE
+                concat('/', id) END
+        WHERE profile_id = ANY(%(profiles)s)""",
+    ),
+    ("duplicate_keys", "DELETE FROM duplicate_keys WHERE profile_id = ANY(%(profiles)s)"),
     (
         "merge_suggestions",
         """UPDATE merge_suggestions SET status = 'dismissed', decided_by_id = %(actor)s, decided_at = now()

@@ -23,8 +23,8 @@ from accounts.roles import Role
 from accounts.services import api_keys, sessions, verification
 from orders.api.till_serializers import SALE
 from orders.services import sales, till
-from profiles.models import ProfileAlias
-from profiles.services import merging
+from profiles.models import FieldConflict, ProfileAlias
+from profiles.services import conflicts, merging
 from tests.factories import PASSWORD, OrderFactory, UserFactory
 
 CALLERS = (
@@ -126,10 +126,15 @@ ROWS: dict[str, Row] = {
     "GET profiles/<uuid:profile_id>/analytics/": Row(PERSON),
     "GET profiles/<uuid:profile_id>/history/": Row(MANAGERS),
     "GET profiles/<uuid:profile_id>/conflicts/": Row(MANAGERS),
+    "POST profiles/<uuid:profile_id>/conflicts/<int:conflict_id>/": Row(MANAGERS, {"verdict": "keep"}),
+    "DELETE profiles/<uuid:profile_id>/conflicts/<int:conflict_id>/": Row(
+        MANAGERS, ids=lambda world: {"conflict_id": world.ids["decided_id"]}
+    ),
     "GET profiles/<uuid:profile_id>/export/": Row(EXPORT),
     "POST profiles/<uuid:profile_id>/erase/": Row(ADMINS, {"reason": "asked for", "confirm": True}),
     "POST profiles/merge/preview/": Row(MANAGERS, lambda world: {name: world.ids[name] for name in PAIR}),
     "POST profiles/merge/": Row(MANAGERS, lambda world: {name: world.ids[name] for name in (*PAIR, "token")}),
+    "DELETE profiles/merge/<int:merge_id>/": Row(MANAGERS),
     "GET customers/": Row(EVERYBODY),
     "POST customers/": Row(TILL, {"name": "Somebody New"}),
     "GET customers/search/": Row(EVERYBODY),
@@ -249,13 +254,22 @@ def make_world() -> World:
         "other_id": str(other.pk),
         "refresh": sessions.open_session(world.customer).refresh,
     }
+    for name in ("conflict_id", "decided_id"):
+        found = FieldConflict.objects.create(
+            profile=profile, field="phone", rule="first", other_value="1", other_table="customers", other_row=name
+        )
+        world.ids[name] = found.pk
+    conflicts.decide_one(profile.pk, world.ids["decided_id"], "keep", by=who["super_admin"], via="api")
+    two = [UserFactory(tenant_id=ours).profile.pk for _ in range(2)]
+    token = merging.preview(*two).token
+    world.ids["merge_id"] = merging.merge(*two, token=token, by=who["super_admin"], via="api").pk
     world.ids["token"] = merging.preview(profile.pk, other.pk).token
     return world
 
 
 def address(route: str, ids: dict[str, Any]) -> str:
     for name, value in ids.items():
-        for kind in ("uuid", "str", "path"):
+        for kind in ("uuid", "str", "path", "int"):
             route = route.replace(f"<{kind}:{name}>", str(value))
     assert "<" not in route, route
     return f"/api/{route}"

@@ -292,6 +292,7 @@ OF_EVE = {
     "loyalty_entries": "profile_id IN (%(profile)s, %(shell)s)",
     "profile_history": "profile_id IN (%(profile)s, %(shell)s)",
     "field_conflicts": "profile_id IN (%(profile)s, %(shell)s)",
+    "conflict_decisions": "profile_id IN (%(profile)s, %(shell)s)",
     "merge_suggestions": "profile_id IN (%(profile)s, %(shell)s) OR other_profile_id IN (%(profile)s, %(shell)s)",
     "profile_merges": "survivor_id = %(profile)s OR other_id = %(profile)s",
     "privacy_events": "profile_id IN (%(profile)s, %(shell)s)",

@@ -185,3 +185,18 @@ def test_sums_and_numbers_beyond_what_json_readers_hold_are_answered() -> None:
     assert answer.status_code == 200
     assert_problem(client.post(MERGE, body(survivor, other, token=answer.json()["token"])), 400, "out_of_range")
     assert ProfileMerge.objects.count() == 0
+
+
+def test_a_merge_is_taken_back_once_and_by_who_may_see_it() -> None:
+    client = client_as(Role.STORE_MANAGER, tenant_id=TENANT)
+    survivor, other = pair(loyalty_points=3)
+    token = client.post(PREVIEW, body(survivor, other)).json()["token"]
+    merge_id = client.post(MERGE, body(survivor, other, token=token)).json()["merge_id"]
+    elsewhere = client_as(Role.STORE_MANAGER, tenant_id=uuid.uuid4())
+    assert_problem(elsewhere.delete(f"{MERGE}{merge_id}/"), 404, "not_found")
+    assert_problem(client.delete(f"{MERGE}{10**30}/"), 404, "not_found")
+    assert Profile.objects.get(pk=other.pk).merged_into_id == survivor.pk
+    assert client.delete(f"{MERGE}{merge_id}/").status_code == 204
+    assert Profile.objects.get(pk=other.pk).merged_into_id is None
+    assert ProfileMerge.objects.get().unmerged_by == client.user.pk
+    assert_problem(client.delete(f"{MERGE}{merge_id}/"), 409, "already_unmerged")

@@ -245,3 +245,36 @@ def test_inactive_users_profile_is_still_found_by_staff() -> None:
     profile = person(active=False)
     assert User.objects.get(pk=profile.user_id).is_active is False
     assert client_as(Role.STAFF).get(path(profile.pk, "loyalty")).status_code == 200
+
+
+def test_a_conflict_is_taken_and_undone() -> None:
+    client = client_as(Role.STORE_MANAGER)
+    profile = person(phone="1")
+    found = FieldConflict.objects.create(
+        profile=profile, field="phone", rule="first", other_value="2", other_table="customers", other_row="x"
+    )
+    page = f"/api/profiles/{profile.pk}/conflicts/{found.pk}/"
+    assert_problem(client.delete(page), 409, "not_decided")
+    assert_problem(client.post(page, {"verdict": "newer"}), 400, "invalid")
+    answer = client.post(page, {"verdict": "take"})
+    assert answer.status_code == 200
+    assert {name: answer.json()[name] for name in ("field", "path", "verdict", "before", "after", "decided_by")} == {
+        "field": "phone",
+        "path": "",
+        "verdict": "take",
+        "before": {"phone": "1"},
+        "after": {"phone": "2"},
+        "decided_by": str(client.user.pk),
+    }
+    assert_problem(client.post(page, {"verdict": "keep"}), 409, "resolved")
+    profile.refresh_from_db()
+    assert profile.phone == "2"
+    assert client.delete(page).status_code == 204
+    profile.refresh_from_db()
+    assert profile.phone == "1"
+    for path in (
+        f"/api/profiles/{profile.pk}/conflicts/{10**30}/",
+        f"/api/profiles/{person().pk}/conflicts/{found.pk}/",
+    ):
+        assert_problem(client.post(path, {"verdict": "keep"}), 404, "not_found")
+        assert_problem(client.delete(path), 404, "not_found")
