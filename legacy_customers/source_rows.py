@@ -1,5 +1,7 @@
 """What the rows of the old tables said that values came from: as backed up, or, of rows that came since, as they are."""
 
+from dataclasses import replace
+
 from django.db import connection
 from psycopg import sql
 
@@ -7,15 +9,15 @@ from profiles.sources import add_lookup
 
 from .unification.consolidate import BLOCK, said, source_value
 from .unification.field_map import Table
-from .unification.sources import BACKUP_KEYS, Sources, existing_tables, find_sources
+from .unification.sources import BACKUP_KEYS, CURRENT, Sources, columns_of, existing_tables
 
 
 def lookups() -> list[sql.Composable]:
     """A SELECT over `wanted` for each legacy table that is there still."""
-    sources = find_sources(connection)
-    if sources is None:
-        return []
     tables = existing_tables(connection)
+    if "customers" not in tables:
+        return []
+    sources = replace(CURRENT, json_address=columns_of(connection, "customers")["address"] == "jsonb")
     return [_lookup(sources, table) for table in Table if {str(table), f"backup_{table}"} <= tables]
 
 

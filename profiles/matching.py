@@ -108,12 +108,12 @@ KEYS: dict[str, sql.SQL] = {
 
 # One of a pair, folded: every condition below reads these.
 _SIDE = sql.SQL(
-    """SELECT p.id, p.created_at, p.date_of_birth AS born, match_phone(p.phone) AS phone,
+    r"""SELECT p.id, p.created_at, p.date_of_birth AS born, match_phone(p.phone) AS phone,
             nullif(match_fold(p.first_name), '') AS first, nullif(match_fold(p.last_name), '') AS last,
             match_words(p.first_name, p.last_name) AS words, nullif(match_street(p.address), '') AS street,
             match_house(p.address) AS house, nullif(replace(match_fold(p.postal_code), ' ', ''), '') AS postal,
             nullif(match_fold(p.city), '') AS city, u.tenant_id,
-            lower(btrim(coalesce(nullif(btrim(p.contact_email), ''), u.email))) AS email,
+            regexp_replace(lower(coalesce(nullif(btrim(p.contact_email), ''), u.email)), '^\s+|\s+$', '', 'g') AS email,
             u.email IS NOT NULL AND u.password_hash NOT LIKE '!%%' AS can_log_in
         FROM profiles AS p JOIN users AS u ON u.id = p.user_id
         WHERE p.id = {id} AND p.merged_into_id IS NULL AND p.erased_at IS NULL"""

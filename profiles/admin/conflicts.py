@@ -277,7 +277,7 @@ def decided_in_words(one: FieldConflict) -> str:
 
 
 def _cell(value: Any, source: str) -> SafeString:
-    return format_html("{}<br><small>{}</small>", in_words(value), source)
+    return format_html("<div>{}<br><small>{}</small></div>", in_words(value), source)
 
 
 # --- the person's tab ---------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="why")
     def why(self, found: MergeSuggestion) -> SafeString:
-        return format_html("{}<ul>{}</ul>", found.get_reason_display(), evidence_in_words(found.evidence))
+        return format_html("<div>{}<ul>{}</ul></div>", found.get_reason_display(), evidence_in_words(found.evidence))
 
     @admin.display(description="status")
     def state(self, found: MergeSuggestion) -> str:
@@ -130,7 +130,7 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
 
 def _who(profile: Profile) -> SafeString:
     return format_html(
-        '<a class="text-link" href="{}">{}</a><br><small>{}</small>',
+        '<div><a class="text-link" href="{}">{}</a><br><small>{}</small></div>',
         person.address(profile.pk),
         person.called(profile),
         " · ".join(filter(None, (profile.contact_email or profile.user.email, profile.phone, profile.city))),
