@@ -5,6 +5,7 @@ address and number of hers: no answer may hold such a text, none may differ from
 row of hers may change.
 """
 
+import itertools
 import json
 import re
 import uuid
@@ -51,6 +52,9 @@ IDS = {
 }
 EMAIL, PHONE, POINTS, SPENT = "zqx900@victim.example", "zqx901 613 777 0177", 987_654_321, Decimal("876543.21")
 ORDER_NUMBER, SALE_NUMBER, RECEIPT, STORE = "ORD-zqx902", "POS-zqx903", "R-zqx904", "store_9"
+
+
+NUMBER = 987_654_321  # of a merge, and of a conflict
 
 
 class Marks:
@@ -109,14 +113,16 @@ def plant() -> Marks:
     )
     told = {"medical_conditions": [marks("medical_conditions")], "notes": marks("notes"), "tags": [marks("tags")]}
     ProfileMerge.objects.create(
+        id=NUMBER,
         survivor=profile,
         other=shell,
         before={"survivor": told, "other": told | {"first_name": marks("first_name")}},
         after={"survivor": told},
         via="api",
     )
-    for name in ("medical_conditions", "notes", "tags", "first_name"):
+    for place, name in enumerate(("first_name", "medical_conditions", "notes", "tags")):
         FieldConflict.objects.create(
+            id=NUMBER + place,
             profile=profile,
             field=name,
             path=f"/{marks(name)}",
@@ -353,6 +359,7 @@ BODIES: list[Any] = [
     SALE | {"customer_id": "anonymous", "cashier_id": str(IDS["user"]), "store_id": STORE, "receipt_number": RECEIPT},
     {"payment_status": "paid", "delivery_status": "confirmed", "notes": "changed"},
     {"amount": 1},
+    {"verdict": "take"},
     {"email": "mallory@example.com"},
     {"email": EMAIL, "password": "a battery staple 7"},
     {"uid": str(IDS["user"]), "token": "made-up", "password": "a battery staple 7"},
@@ -367,6 +374,8 @@ PLACES = {
     "order_id": [str(IDS["order"]), str(IDS["sale"]), ORDER_NUMBER],
     "transaction_id": [str(IDS["order"]), str(IDS["sale"]), str(IDS["parked"]), SALE_NUMBER, RECEIPT],
     "store_id": [STORE],
+    "conflict_id": [str(NUMBER)],
+    "merge_id": [str(NUMBER)],
 }
 OWN = {"profile_id": "profile", "customer_id": "profile", "order_id": "order", "transaction_id": "sale"}
 
@@ -376,12 +385,9 @@ def writes(own: dict[str, str]) -> Iterator[tuple[str, str]]:
     for path, methods in DOCUMENT.items():
         for method in sorted(methods.keys() - {"get"}):
             places = re.findall(r"{(\w+)}", path)
-            if not places:
-                yield method, path
-                continue
-            (place,) = places
-            for text in (*PLACES[place], *([own[OWN[place]]] if place in OWN else ())):
-                yield method, path.replace(f"{{{place}}}", text)
+            texts = ((*PLACES[place], *([own[OWN[place]]] if place in OWN else ())) for place in places)
+            for named in itertools.product(*texts):
+                yield method, path.format(**dict(zip(places, named, strict=True)))
 
 
 @pytest.mark.parametrize("who", ["customer", "manager_elsewhere", "stranger"])
