@@ -216,6 +216,7 @@ class ConflictDecision(models.Model):
 
     class Meta:
         db_table = "conflict_decisions"
+        indexes = (models.Index(fields=["decided_by", "-id"], name="conflict_decisions_by"),)
 
     def __str__(self) -> str:
         return f"{self.field}{self.path} of {self.profile_id}: {self.get_verdict_display()}"

@@ -47,7 +47,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "conflict_decisions"},
+            options={
+                "db_table": "conflict_decisions",
+                "indexes": [models.Index(fields=["decided_by", "-id"], name="conflict_decisions_by")],
+            },
         ),
         migrations.AddField(
             model_name="fieldconflict",
