@@ -12,9 +12,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.views import ChangeList
 
-from accounts.staff_admin import viewer
+from accounts.staff_admin import Counted, viewer
 from config.api.problems import Problem
 from profiles import parts
 from profiles.models import ConflictDecision, FieldConflict, Profile
@@ -87,7 +86,7 @@ class Source(OneOf):
     values = tuple(SOURCE_NAMES.items())
 
 
-class Conflicts(ChangeList):
+class Conflicts(Counted):
     """A page with what is known of the rows that its values came from: one query for all of them."""
 
     result_list: Any
