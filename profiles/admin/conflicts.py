@@ -199,7 +199,7 @@ class FieldConflictAdmin(ReadOnlyAdmin):
     list_filter = (State, Field, Rule, Source)
     list_select_related = ("profile__user", "decision")
     list_before_template = "profiles/conflicts/before.html"
-    list_per_page = 50
+    list_per_page = 25
     search_exact = ("profile_id", "other_row")
     search_help_text = "A whole id: the profile's, or the key of an old row"
     sortable_by = ()

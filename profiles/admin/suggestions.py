@@ -60,7 +60,7 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
     list_display_links = ("pair",)
     list_filter = (Status, Reason)
     list_select_related = ("profile__user", "other_profile__user", "decided_by")
-    list_per_page = 50
+    list_per_page = 25
     search_exact = ("profile_id", "other_profile_id")
     search_help_text = "A whole id: either profile's"
     sortable_by = ()

@@ -61,6 +61,7 @@ def test_an_export_holds_everything_and_is_recorded() -> None:
         "loyalty": 1,
         "history": 3,
         "conflicts": 3,
+        "conflict_decisions": 0,
         "suggestions": 1,
         "merges": 0,
         "privacy_events": 0,

@@ -11,7 +11,7 @@ from accounts.models import User
 from accounts.roles import Role
 from config.api.problems import Problem
 from profiles.models import ConflictDecision, FieldConflict, Profile, ProfileHistory
-from profiles.services import conflicts, merging, unmerging
+from profiles.services import conflicts, merging, privacy, unmerging
 from profiles.services.conflicts import KEEP, NEWER, TAKE, Which
 from tests.databases import one, rows, run
 from tests.factories import UserFactory, person
@@ -327,6 +327,19 @@ def test_a_decision_is_not_undone_while_the_profile_is_merged(manager: User) -> 
     conflicts.undo_one(decision.pk, by=manager, via="api")
     found.refresh_from_db()
     assert (found.resolved_at, found.resolved_by, found.decision) == (None, None, None)
+
+
+def test_an_erasure_leaves_nothing_of_what_was_decided(manager: User) -> None:
+    profile = customer(phone="zzsecret1", preferences={"zzsecret2": 1})
+    phone = lost(profile, "phone", "zzsecret3")
+    part = lost(profile, "preferences", "zzsecret4", rule="merge", path="/zzsecret2")
+    decisions = [conflicts.decide_one(profile.pk, c.pk, TAKE, by=manager, via="api").pk for c in (phone, part)]
+    privacy.erase(profile.pk, reason="asked for it", by=None, via="api")
+    assert rows("SELECT d::text FROM conflict_decisions AS d WHERE d::text LIKE '%zzsecret%'") == []
+    for decision in decisions:
+        with pytest.raises(Problem) as refusal:
+            conflicts.undo_one(decision, by=manager, via="api")
+        assert refusal.value.text == "The person was erased since."
 
 
 def test_a_conflict_is_decided_once(manager: User) -> None:
