@@ -43,6 +43,8 @@ _MANAGERS = _STAFF | {
     "profiles.delete_savedfilter",
     "profiles.merge_profile",
     "profiles.export_profile",
+    "profiles.export_profiles",
+    "profiles.view_listexport",
     "orders.edit_order",
     "orders.view_analytics",
 }
@@ -58,6 +60,8 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[str]] = {
         "accounts.add_apikey",
         "accounts.change_apikey",
         "profiles.erase_profile",
+        "profiles.import_profiles",
+        "profiles.view_correction",
         "profiles.view_medical_conditions",
     },
     Role.STORE_MANAGER: _MANAGERS,

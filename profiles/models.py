@@ -418,3 +418,79 @@ class SavedFilter(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ListExport(models.Model):
+    """That somebody took a list of people as a file: who, when, which columns and how many rows; nobody's data."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    by = models.UUIDField(help_text="The user who did it.")
+    columns = models.JSONField(default=list, db_default=[])
+    filters = models.JSONField(
+        default=dict, db_default={}, help_text="Which list it was; what was searched for is not kept."
+    )
+    rows = models.BigIntegerField(default=0, db_default=0, help_text="As many as were sent.")
+    finished_at = models.DateTimeField(null=True, help_text="None: it was broken off, or is under way.")
+
+    class Meta:
+        db_table = "list_exports"
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} people at {self.at:%Y-%m-%d %H:%M}"
+
+
+class Correction(models.Model):
+    """A file of corrections that somebody handed in: what its dry run found, and what became of it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        APPLIED = "applied"
+        DISCARDED = "discarded"
+
+    id = models.BigAutoField(primary_key=True)
+    uploaded_at = models.DateTimeField(db_default=Now())
+    by = models.UUIDField(help_text="The user who did it.")
+    file_name = models.CharField(max_length=255)
+    read = models.IntegerField(default=0, db_default=0, help_text="Lines of the file, without its header.")
+    problems = models.JSONField(default=list, db_default=[], help_text="What is wrong with the file as a whole.")
+    ignored = models.JSONField(default=list, db_default=[], help_text="Columns that are there to be read only.")
+    people = models.IntegerField(default=0, db_default=0, help_text="Whom it changes, or changed.")
+    cells = models.JSONField(default=dict, db_default={}, help_text="How many of each column.")
+    refused = models.IntegerField(default=0, db_default=0, help_text="Lines with a problem.")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN, db_default=Status.OPEN)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "corrections"
+
+    def __str__(self) -> str:
+        return f"{self.file_name}: {self.people:,} people"
+
+
+class CorrectionLine(models.Model):
+    """A line that changes somebody or has a problem. It goes with the decision, and with its person's data.
+
+    `before` and `after` are {"column": value} as to_jsonb writes a profile; problems are [{column, value, detail}].
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    correction = models.ForeignKey(Correction, on_delete=models.CASCADE, related_name="lines", db_index=False)
+    line = models.IntegerField(help_text="In the file, whose header is line 1.")
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, null=True, related_name="+")
+    before = models.JSONField(default=dict, db_default={})
+    after = models.JSONField(default=dict, db_default={})
+    problems = models.JSONField(default=list, db_default=[])
+
+    class Meta:
+        db_table = "correction_lines"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["correction", "line"],
+                name="correction_lines_once",
+                violation_error_message="This line of the file is there already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"line {self.line} of {self.correction_id}"

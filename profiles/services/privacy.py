@@ -104,12 +104,21 @@ SECTIONS: dict[str, str] = {
         FROM profile_merges AS m WHERE m.survivor_id = ANY(%(profiles)s) OR m.other_id = ANY(%(profiles)s)""",
     "privacy_events": """SELECT to_jsonb(e) - %(staff)s::text[], lpad(e.id::text, 20, '0')
         FROM privacy_events AS e WHERE e.profile_id = ANY(%(profiles)s)""",
+    "corrections": """SELECT jsonb_build_object('file', c.file_name, 'uploaded_at', c.uploaded_at, 'line', l.line,
+            'before', l.before - %(hidden)s::text[], 'after', l.after - %(hidden)s::text[]), lpad(l.id::text, 20, '0')
+        FROM correction_lines AS l JOIN corrections AS c ON c.id = l.correction_id
+        WHERE l.profile_id = ANY(%(profiles)s) AND l.after - %(hidden)s::text[] <> '{}'""",
+    "kept_answers": """SELECT jsonb_build_object('key', i.key, 'created_at', i.created_at, 'answer', i.answer), concat(i.created_at)
+        FROM idempotency_keys AS i WHERE i.caller = ANY(SELECT u::text FROM unnest(%(users)s::uuid[]) AS u)""",
+    "sessions": """SELECT jsonb_build_object('created_at', t.created_at, 'expires_at', t.expires_at), lpad(t.id::text, 20, '0')
+        FROM token_blacklist_outstandingtoken AS t WHERE t.user_id = ANY(%(users)s)""",
     "api_keys": """SELECT to_jsonb(k) - 'digest', lpad(k.id::text, 20, '0')
         FROM api_keys AS k WHERE k.user_id = ANY(%(users)s)""",
     "logins": """SELECT jsonb_build_object('at', a.attempt_time, 'ip_address', a.ip_address, 'user_agent', a.user_agent,
             'failed', a.failed), concat(a.attempt_time)
         FROM (SELECT username, attempt_time, ip_address, user_agent, false AS failed FROM axes_accesslog
-            UNION ALL SELECT username, attempt_time, ip_address, user_agent, true FROM axes_accessattempt) AS a
+            UNION ALL SELECT username, attempt_time, ip_address, user_agent, true FROM axes_accessattempt
+            UNION ALL SELECT username, attempt_time, ip_address, user_agent, true FROM axes_accessfailurelog) AS a
         WHERE lower(a.username) IN (SELECT lower(u.email) FROM users AS u WHERE u.id = ANY(%(users)s))""",
 }
 SECTION = sql.SQL(
@@ -246,6 +255,17 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
         "profile_merges",
         """UPDATE profile_merges SET before = '{{}}', after = '{{}}', choices = '{{}}'
         WHERE survivor_id = ANY(%(profiles)s) OR other_id = ANY(%(profiles)s)""",
+    ),
+    # Corrections that nobody has decided yet show what is there and what shall be.
+    (
+        "corrections",
+        """UPDATE corrections SET status = 'discarded', decided_at = now() WHERE status = 'open' AND id IN (
+            SELECT correction_id FROM correction_lines WHERE profile_id = ANY(%(profiles)s))""",
+    ),
+    (
+        "correction_lines",
+        """DELETE FROM correction_lines WHERE correction_id IN (
+            SELECT correction_id FROM correction_lines WHERE profile_id = ANY(%(profiles)s))""",
     ),
     # Nobody comes in any more.
     (

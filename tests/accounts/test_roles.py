@@ -28,6 +28,8 @@ MANAGER = STAFF | {
     "profiles.delete_savedfilter",
     "profiles.merge_profile",
     "profiles.export_profile",
+    "profiles.export_profiles",
+    "profiles.view_listexport",
     "orders.view_analytics",
     "orders.edit_order",
 }
@@ -38,6 +40,8 @@ TENANT = MANAGER | {
     "accounts.add_apikey",
     "accounts.change_apikey",
     "profiles.erase_profile",
+    "profiles.import_profiles",
+    "profiles.view_correction",
     "profiles.view_medical_conditions",
 }
 EVERYTHING = TENANT | {"accounts.delete_user", "profiles.delete_profile", "sessions.view_session"}

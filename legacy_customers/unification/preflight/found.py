@@ -157,15 +157,8 @@ CREATED = (
     *("legacy_writes", "legacy_deletions", "legacy_handovers", "legacy_moved_logins"),
     "unification_verifications",
     *(f"backup_{table}" for table in LEGACY_TABLES),
-    *(
-        "api_keys",
-        "api_usage",
-        "loyalty_entries",
-        "profile_merges",
-        "privacy_events",
-        "conflict_decisions",
-        "duplicate_keys",
-    ),
+    *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events", "conflict_decisions", "duplicate_keys"),
+    *("list_exports", "corrections", "correction_lines"),
     *("order_events", "refunds", "idempotency_keys"),
     *("sales_dirty", "sales_rolled", "sales_days", "sales_products", "sales_day_products", "sales_month_products"),
 )

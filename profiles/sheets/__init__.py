@@ -1,0 +1,1 @@
+"""People as CSV: a list of them out, corrections of them in."""
