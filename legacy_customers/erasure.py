@@ -85,11 +85,25 @@ KEYS: dict[str, str] = {
 }
 
 
+# Rows that the old application deleted are kept, and so are told.
+DELETED = sql.SQL(
+    """
+SELECT coalesce(jsonb_agg(jsonb_build_object('table', d.source, 'deleted_at', d.deleted_at,
+    'row', d.row - %(hidden)s::text[]) ORDER BY d.id), '[]')::text
+FROM legacy_deletions AS d WHERE {}"""
+).format(
+    sql.SQL(" OR ").join(
+        sql.SQL("d.source = {} AND d.key = ANY({}::text[])").format(sql.Literal(table), sql.Placeholder(table))
+        for table in LEGACY_TABLES
+    )
+)
+
+
 @receiver(person_exported)
 def export_legacy_rows(
     user_ids: list[uuid.UUID], profile_ids: list[uuid.UUID], hidden: list[str], using: str, **kwargs: Any
 ) -> dict[str, str] | None:
-    """The person's rows in the old tables and in their backups, by table."""
+    """The person's rows in the old tables and in their backups, by table, and those that were deleted."""
     connection = connections[using]
     tables = existing_tables(connection)
     if "legacy_identities" not in tables or "customers" not in tables:
@@ -111,6 +125,10 @@ def export_legacy_rows(
                 [hidden, keys[table]],
             )
             parts.append(f"{json.dumps(relation)}:{cursor.fetchone()[0]}")
+        cursor.execute(
+            DELETED, {"hidden": ["password_hash", *hidden], **{table: keys[table] for table in LEGACY_TABLES}}
+        )
+        parts.append(f'"deleted":{cursor.fetchone()[0]}')
     return {"legacy": "{" + ",".join(parts) + "}"}
 
 

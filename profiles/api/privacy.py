@@ -44,7 +44,8 @@ class ExportView(APIView):
         responses=OpenApiResponse(
             OpenApiTypes.OBJECT,
             description="Lists by name: accounts, profiles, aliases, orders, order_events, refunds, loyalty, history, "
-            "conflicts, suggestions, merges, privacy_events, api_keys, logins; and legacy, with the old tables' rows.",
+            "conflicts, suggestions, merges, privacy_events, corrections, kept_answers, sessions, api_keys, logins; and legacy, "
+            "with the old tables' rows.",
         ),
     )
     def get(self, request: Request, profile_id: UUID) -> Response:

@@ -100,7 +100,7 @@ WHERE l.correction_id = %(correction)s ORDER BY p.id FOR NO KEY UPDATE OF p
 CHANGED = sql.SQL(
     """
 SELECT l.line, l.profile_id, coalesce(string_agg(b.key, ', ' ORDER BY b.key)
-    FILTER (WHERE to_jsonb(p) -> b.key IS DISTINCT FROM b.value), '')
+    FILTER (WHERE p.id IS NOT NULL AND to_jsonb(p) -> b.key IS DISTINCT FROM b.value), '')
 FROM correction_lines AS l
 LEFT JOIN ({people}) ON p.id = l.profile_id AND p.erased_at IS NULL AND {visible}
 LEFT JOIN LATERAL jsonb_each(l.before) AS b ON true

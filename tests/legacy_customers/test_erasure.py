@@ -246,6 +246,7 @@ def test_an_export_has_the_rows_of_the_old_tables_and_of_their_backups(undone: N
     assert set(held) == {
         *("users", "customers", "customer_profiles", "user_profiles"),
         *(f"backup_{table}" for table in LEGACY_TABLES),
+        "deleted",
     }
     assert [row["id"] for row in held["users"]] == [row["id"] for row in held["backup_users"]] == [str(user_id)]
     assert len(held["user_profiles"]) == len(held["backup_user_profiles"]) > 0
@@ -258,6 +259,18 @@ def test_an_export_has_the_rows_of_the_old_tables_and_of_their_backups(undone: N
         "medical_conditions"
         not in json.loads(privacy.export(profile.pk, by=manager, via="api"))["legacy"]["user_profiles"][0]
     )
+
+
+def test_an_export_has_the_rows_that_the_old_application_deleted(undone: None) -> None:
+    admin = User.objects.create_superuser("root@example.com", "correct horse 7")
+    manager = User.objects.create_user("manager.of@example.com", "correct horse 7", role="store_manager")
+    profile = Profile.objects.get(user_id=row_id("session_of_one_user", "users"))
+    key = json.loads(privacy.export(profile.pk, by=admin, via="api"))["legacy"]["user_profiles"][0]["id"]
+    run("DELETE FROM user_profiles WHERE id = %s", key)
+    for by, sees in ((admin, True), (manager, False)):
+        (deleted,) = json.loads(privacy.export(profile.pk, by=by, via="api"))["legacy"]["deleted"]
+        assert (deleted["table"], deleted["row"]["id"]) == ("user_profiles", key)
+        assert ("medical_conditions" in deleted["row"]) is sees
 
 
 def test_a_merged_person_is_erased_with_both_peoples_old_rows(undone: None) -> None:

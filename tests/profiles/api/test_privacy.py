@@ -65,6 +65,9 @@ def test_an_export_holds_everything_and_is_recorded() -> None:
         "suggestions": 1,
         "merges": 0,
         "privacy_events": 0,
+        "corrections": 0,
+        "kept_answers": 0,
+        "sessions": 0,
         "api_keys": 0,
         "logins": 0,
     }

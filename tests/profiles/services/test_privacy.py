@@ -1,6 +1,7 @@
 """Erasing a person: no table holds a personal value any more, the sales figures stand, and it is done once."""
 
 import datetime
+import re
 import threading
 import uuid
 from decimal import Decimal
@@ -27,7 +28,7 @@ from profiles.models import (
     ProfileAlias,
     ProfileHistory,
 )
-from profiles.services import merging, privacy, profile_service, unmerging
+from profiles.services import corrections, merging, privacy, profile_service, unmerging
 from tests.databases import rows
 from tests.factories import OrderFactory, UserFactory, person
 
@@ -158,6 +159,21 @@ def test_no_table_holds_a_personal_value_any_more() -> None:
     assert (user.email, user.active, user.has_usable_password(), user.email_verified, user.last_login) == (
         *(None, False, False, False, None),
     )
+
+
+def test_an_export_holds_every_personal_value_that_any_table_has() -> None:
+    found, by = somebody(), UserFactory.create(role=Role.SUPER_ADMIN)
+    corrections.dry_run(f"id,city\n{found.pk},{SECRET}40\n".encode(), file_name="a.csv", by=by)
+    tables = [name for (name,) in rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    held = {
+        value
+        for table in tables
+        for (text,) in rows(f'SELECT lower(t::text) FROM "{table}" AS t WHERE lower(t::text) LIKE %s', f"%{SECRET}%")
+        for value in re.findall(rf"{SECRET}\w*", text)
+    }
+    assert len(held) > 35
+    told = privacy.export(found.pk, by=by, via="api").decode().lower()
+    assert {value for value in held if value not in told} == set()
 
 
 def test_sales_figures_items_amounts_and_the_ledger_stay() -> None:
