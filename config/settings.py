@@ -214,7 +214,10 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("accounts/workplace.css")],
+    "STYLES": [
+        lambda request: static("accounts/workplace.css"),
+        lambda request: static("profiles/pages.css"),
+    ],
     "SCRIPTS": [lambda request: static("accounts/workplace.js")],
     "SIDEBAR": {"navigation": "config.sidebar.navigation"},
     "TABS": "profiles.admin.person.navigation",
