@@ -23,6 +23,7 @@ GROUPS = {
         Entry("Profiles", "person_search", "admin:profiles_profile_changelist", "profiles.view_profile"),
         Entry("Conflicts", "difference", "admin:profiles_fieldconflict_changelist", "profiles.view_fieldconflict"),
         Entry("Duplicates", "group", "admin:profiles_mergesuggestion_changelist", "profiles.view_mergesuggestion"),
+        Entry("Corrections", "edit_note", "admin:profiles_correction_changelist", "profiles.view_correction"),
         Entry("Merges", "merge", "admin:profiles_profilemerge_changelist", "profiles.view_profilemerge"),
     ),
     "Sales": (Entry("Orders", "receipt_long", "admin:orders_order_changelist", "orders.view_order"),),
@@ -30,6 +31,7 @@ GROUPS = {
         Entry("History", "history", "admin:profiles_profilehistory_changelist", "profiles.view_profilehistory"),
         Entry("Points", "loyalty", "admin:profiles_loyaltyentry_changelist", "profiles.view_loyaltyentry"),
         Entry("Privacy", "shield_person", "admin:profiles_privacyevent_changelist", "profiles.view_privacyevent"),
+        Entry("Lists taken", "download", "admin:profiles_listexport_changelist", "profiles.view_listexport"),
         Entry("Old ids", "tag", "admin:profiles_profilealias_changelist", "profiles.view_profilealias"),
     ),
     "Access": (

@@ -1,3 +1,15 @@
 """The people in the admin, with the records that hang on them: one module per thing."""
 
-from . import aliases, conflicts, dashboard, history, loyalty, merges, privacy, profile, suggestions  # noqa: F401
+from . import (  # noqa: F401
+    aliases,
+    conflicts,
+    corrections,
+    dashboard,
+    exports,
+    history,
+    loyalty,
+    merges,
+    privacy,
+    profile,
+    suggestions,
+)

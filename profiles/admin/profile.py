@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
 from accounts.staff_admin import OwnTenantAdmin, viewer
@@ -18,7 +18,7 @@ from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import tabs
 
-from . import find, merging, person
+from . import exports, find, merging, person
 from .shown import moment
 
 
@@ -78,6 +78,7 @@ class ProfileAdmin(OwnTenantAdmin):
             {"fields": ("tags", "notes", "is_verified", "is_active", "id", "login", "created", "updated", "seen")},
         ),
     )
+    actions_list = ("export_csv",)
     last_order = moment("last_order_date", "last order")
     created = moment("created_at", "created")
     updated = moment("updated_at", "updated")
@@ -101,6 +102,20 @@ class ProfileAdmin(OwnTenantAdmin):
             ),
         ]
         return [*views, *super().get_urls()]
+
+    @action(description="Export as CSV", icon="download", url_path="csv", permissions=["export"])
+    def export_csv(self, request: HttpRequest) -> HttpResponseBase:
+        return exports.as_csv(self, request)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return viewer(request).has_perm("profiles.export_profiles")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """What is done with the list is done with the list that is seen: its filters go along."""
+        answer: Any = super().changelist_view(request, extra_context)
+        for button in getattr(answer, "context_data", {}).get("actions_list", ()):
+            button["path"] += f"?{request.GET.urlencode()}"
+        return answer
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context |= {"title": person.name_of(kwargs["obj"]), "subtitle": None, "show_save_and_continue": False}

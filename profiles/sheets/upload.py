@@ -42,8 +42,7 @@ def read(content: bytes, *, known: Collection[str]) -> Sheet:
     if len(content) > MOST_BYTES:
         raise Problem(
             "too_large",
-            f"The file has {len(content):,} bytes; {MOST_BYTES:,} are the most. Leave out columns and people that stay "
-            "as they are, or split it.",
+            f"The file is larger than {MOST_BYTES:,} bytes. Leave out columns and people that stay as they are, or split it.",
         )
     text, problem = _decoded(content)
     if problem:
