@@ -15,7 +15,7 @@ from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import Tab, add_tab
 
-from . import provenance
+from . import dashboard, provenance  # noqa: F401  (dashboard adds its panels)
 from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
 from .unification.field_map import Table
 

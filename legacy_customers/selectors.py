@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count
-from psycopg import sql
 
+from config.postgresql.counts import of_table
 from profiles.models import FieldConflict, MergeSuggestion
 
 from .models import Attachment, CustomerIdentity, Phase, Range, VerificationRun
@@ -17,8 +17,6 @@ from .unification.checks import ALWAYS, WITH_LEGACY, cells_conserved
 from .unification.sources import LEGACY_TABLES, existing_tables
 from .unification.verify import PHASES
 
-# Up to so many rows a table is counted; a larger one is estimated from PostgreSQL's statistics.
-COUNTED_ROWS = 100_000
 NEW_TABLES = ("users", "profiles", "profile_aliases", "orders")
 
 CASES = {
@@ -123,6 +121,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Verification:
+    run_id: int
     taken_at: datetime.datetime
     passed: bool
     checks: tuple[Check, ...]
@@ -163,7 +162,7 @@ def overview() -> Overview:
     """Everything that the landing page shows, of a database in whatever state."""
     tables = existing_tables(connection)
     phases = _phases() if "unification_phases" in tables else {}
-    verification = _verification() if "unification_verifications" in tables else None
+    verification = last_verification() if "unification_verifications" in tables else None
     todo, command = _todo(tables, phases, verification)
     return Overview(
         database=connection.settings_dict["NAME"],
@@ -177,6 +176,28 @@ def overview() -> Overview:
         archived=_archived() if "legacy_attachments" in tables else (),
         steps=_steps(phases) if "unification_ranges" in tables else (),
         verification=verification,
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The unification in short, for the staff's dashboard: what it made of what."""
+
+    before: tuple[TableCount, ...]
+    after: tuple[TableCount, ...]
+    cases: tuple[Case, ...]
+
+
+def standing() -> Standing | None:
+    """None where no old database was taken over."""
+    tables = existing_tables(connection)
+    phases = _phases() if "unification_phases" in tables else {}
+    if not _has_legacy(phases):
+        return None
+    return Standing(
+        before=_before(phases),
+        after=tuple(_count(table) for table in NEW_TABLES if table in tables),
+        cases=_cases(phases),
     )
 
 
@@ -238,17 +259,8 @@ def _before(phases: dict[str, Phase]) -> tuple[TableCount, ...]:
 
 
 def _count(table: str) -> TableCount:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS counted").format(
-                sql.Identifier(table), sql.Literal(COUNTED_ROWS + 1)
-            )
-        )
-        (rows,) = cursor.fetchone()
-        if rows <= COUNTED_ROWS:
-            return TableCount(table, rows)
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)", [table])
-        return TableCount(table, max(rows, *cursor.fetchone()), estimated=True)
+    found = of_table(connection, table)
+    return TableCount(table, found.rows, found.estimated)
 
 
 def _cases(phases: dict[str, Phase]) -> tuple[Case, ...]:
@@ -311,7 +323,8 @@ def _steps(phases: dict[str, Phase]) -> tuple[Step, ...]:
     )
 
 
-def _verification() -> Verification | None:
+def last_verification() -> Verification | None:
+    """What the judge said last; None before the first time."""
     run = VerificationRun.objects.order_by("-taken_at", "-id").first()
     if run is None:
         return None
@@ -335,4 +348,4 @@ def _verification() -> Verification | None:
     balance = run.report.get("balance") or []
     columns = ("cells", "carried", "superseded", "defaults", "archived", "traced", "unexplained")
     cells = Cells(*(sum(line[column] for line in balance) for column in columns)) if balance else None
-    return Verification(run.taken_at, run.passed, checks, cells)
+    return Verification(run.pk, run.taken_at, run.passed, checks, cells)

@@ -22,6 +22,7 @@ from profiles.models import Profile
 from profiles.widgets import ObjectField, in_words
 from profiles.workplace import Tab, add_number, add_tab
 
+from . import dashboard  # noqa: F401  (adds its panels)
 from .models import Order
 from .services import orders as service
 

@@ -183,6 +183,9 @@ class FieldConflict(models.Model):
                 fields=["decision"], condition=models.Q(decision__isnull=False), name="field_conflicts_decision"
             ),
             models.Index(fields=["id"], condition=models.Q(resolved_at=None), name="field_conflicts_open"),
+            models.Index(
+                fields=["field", "id"], condition=models.Q(resolved_at__isnull=True), name="field_conflicts_open_field"
+            ),
         )
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     history,
     loyalty,
     merges,
+    panels,
     privacy,
     profile,
     suggestions,

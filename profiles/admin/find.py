@@ -86,6 +86,8 @@ class FilterForm(forms.Form):
     sms_consent = either("Agrees to text messages")
     is_verified = either("Verified")
     has_conflicts = either("Undecided conflicts")
+    created_after = day("Here since, on or after")
+    created_before = day("Here since, before")
     tag = forms.CharField(label="Tag", required=False, max_length=200, widget=UnfoldAdminTextInputWidget())
     last_order_after = day("Last order on or after")
     last_order_before = day("Last order before")

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from legacy_customers import selectors
+from config.postgresql import counts
 from legacy_customers.sample.stories import load_story
 from legacy_customers.selectors import ArchivedCount, SuggestionCount, TableCount, documents, overview
 from profiles.models import FieldConflict
@@ -142,7 +142,7 @@ def test_number_of_queries_is_fixed(seed: str, client: Client) -> None:
 
 
 def test_large_table_is_estimated(shop: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setattr(selectors, "COUNTED_ROWS", 200)
+    monkeypatch.setattr(counts, "COUNTED", 200)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     assert overview().after == (

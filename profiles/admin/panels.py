@@ -1,0 +1,38 @@
+"""The dashboard's panels about people: how many there are, and what waits for a decision."""
+
+from django.http import HttpRequest
+
+from accounts.staff_admin import viewer
+from profiles import figures
+from profiles.panels import TEMPLATE, Table, Tile, address
+from profiles.workplace import Context, Panel, add_panel
+
+MOST = 10  # columns
+
+
+def people(request: HttpRequest) -> Context:
+    by = viewer(request)
+    tiles = [Tile("People", str(figures.people(by) or "too many to count"), address("profiles_profile"))]
+    if by.has_perm("profiles.view_mergesuggestion"):
+        pairs = figures.open_suggestions(by)
+        tiles.append(Tile("Possible duplicates", str(pairs), address("profiles_mergesuggestion", status__exact="open")))
+    return {"tiles": tiles}
+
+
+def conflicts(request: HttpRequest) -> Context:
+    found = figures.open_conflicts(viewer(request))
+    rows = [
+        [
+            (one.field, address("profiles_fieldconflict", q=one.field, resolved_at__isempty=1)),
+            (str(one.count), ""),
+        ]
+        for one in found[:MOST]
+    ]
+    if len(found) > MOST:
+        rest = address("profiles_fieldconflict", resolved_at__isempty=1)
+        rows.append([(f"and {len(found) - MOST} more columns", rest), ("", "")])
+    return {"tables": [Table("", ("Column", "Undecided"), rows)] if rows else [], "empty": "Everything is decided."}
+
+
+add_panel(Panel("people", "People", "profiles.view_profile", TEMPLATE, people, place=10))
+add_panel(Panel("conflicts", "Conflicts by column", "profiles.view_fieldconflict", TEMPLATE, conflicts, place=40))
