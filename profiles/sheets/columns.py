@@ -6,8 +6,9 @@ from accounts.models import User
 from profiles.selectors import PROFILE, columns_for
 from profiles.services.details import WRITABLE
 
-# Where the person's history stood: whoever hands the line in again is told what was changed since.
-VERSION = "coalesce((SELECT max(h.id) FROM profile_history AS h WHERE h.profile_id = p.id), 0)"
+# Where the person's history stood: whoever hands the line in again is told what was changed since. `+ 0` keeps PostgreSQL
+# from looking for the person in all of the history from its end: they may have none.
+VERSION = "coalesce((SELECT max(h.id + 0) FROM profile_history AS h WHERE h.profile_id = p.id), 0)"
 # Long, or derived: a person's own export has them.
 LEFT_OUT = frozenset({"name", "purchase_history"})
 COLUMNS: Mapping[str, str] = {
