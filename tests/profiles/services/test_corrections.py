@@ -16,6 +16,7 @@ from config.api.problems import Problem
 from profiles.models import Correction, CorrectionLine, Profile, ProfileHistory
 from profiles.services import corrections, merging, privacy, profile_service
 from profiles.sheets import upload
+from profiles.sheets.comparison import compare
 from tests.databases import rows
 from tests.factories import UserFactory, person
 from tests.profiles.sheets.files import exported, written
@@ -305,6 +306,18 @@ def test_erasure_takes_corrections_along_that_are_open() -> None:
     privacy.erase(ann.pk, reason="asked", by=None, via="api")
     found.refresh_from_db()
     assert (found.status, CorrectionLine.objects.count()) == ("discarded", 0)
+
+
+def test_person_who_is_erased_during_the_dry_run_leaves_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    by, ann, olga = boss(), person(phone="zz1"), person()
+
+    def compared(*args: Any, **given: Any) -> Any:
+        yield from compare(*args, **given)
+        privacy.erase(ann.pk, reason="asked", by=None, via="api")
+
+    monkeypatch.setattr(corrections, "compare", compared)
+    found = dry_run(f"id,phone\n{ann.pk},zz2\n{olga.pk},2\n", by)
+    assert [line.profile_id for line in found.lines.all()] == [olga.pk]
 
 
 @pytest.mark.django_db(transaction=True)
