@@ -125,7 +125,14 @@ def _usage() -> list[Table]:
     with connection.cursor() as cursor:
         if "legacy_writes" in there:
             cursor.execute(WRITES)
-            rows = [[(f"{role} to {table}", ""), (_moment(at), ""), (f"{n:,}", "")] for table, role, n, at in cursor]
+            rows = [
+                [
+                    (f"{role} to {table}", address("legacy_customers_legacywrite", source=table, writes__gt=0)),
+                    (_moment(at), ""),
+                    (f"{n:,}", ""),
+                ]
+                for table, role, n, at in cursor
+            ]
             found.append(Table("Writes to old tables", headers, rows))
         if "api_usage" in there:
             cursor.execute(CALLS)

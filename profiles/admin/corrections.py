@@ -124,7 +124,7 @@ class CorrectionAdmin(OwnDoingsAdmin):
             "differences": [
                 {
                     "line": line.line,
-                    "person": people.get(line.profile_id),
+                    "name": person.name_of(people[line.profile_id]),
                     "address": person.address(line.profile_id),
                     "cells": [
                         (name, cell(name, line.before[name]), cell(name, value))

@@ -23,13 +23,13 @@ def conflicts(request: HttpRequest) -> Context:
     found = figures.open_conflicts(viewer(request))
     rows = [
         [
-            (one.field, address("profiles_fieldconflict", q=one.field, resolved_at__isempty=1)),
+            (one.field, address("profiles_fieldconflict", field=one.field)),
             (str(one.count), ""),
         ]
         for one in found[:MOST]
     ]
     if len(found) > MOST:
-        rest = address("profiles_fieldconflict", resolved_at__isempty=1)
+        rest = address("profiles_fieldconflict")
         rows.append([(f"and {len(found) - MOST} more columns", rest), ("", "")])
     return {"tables": [Table("", ("Column", "Undecided"), rows)] if rows else [], "empty": "Everything is decided."}
 

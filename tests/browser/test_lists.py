@@ -41,6 +41,7 @@ def hand_in(page: Page, path: Path, people: list[dict[str, str]]) -> None:
 def test_list_is_taken_as_it_is_filtered_and_who_took_it_is_recorded(open_as: OpenAs) -> None:
     page = open_as("super_admin")
     download = taken(page, "customer_type=vip&q=a")
+    assert_looks_right(page, "list-to-take")
     assert re.fullmatch(r"people-\d{4}-\d\d-\d\d\.csv", download.suggested_filename)
     people = rows(download)
     assert people
