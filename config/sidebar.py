@@ -65,6 +65,12 @@ GROUPS = {
             "admin:legacy_customers_legacycustomer_changelist",
             "legacy_customers.view_legacycustomer",
         ),
+        Entry(
+            "Old tables in use",
+            "edit_document",
+            "admin:legacy_customers_legacywrite_changelist",
+            "legacy_customers.view_legacywrite",
+        ),
         Entry("Old API in use", "api", "admin:legacy_customers_apiusage_changelist", "legacy_customers.view_apiusage"),
     ),
 }

@@ -16,7 +16,7 @@ from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import Tab, add_tab
 
 from . import dashboard, provenance  # noqa: F401  (dashboard adds its panels)
-from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, Phase, VerificationRun
+from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, LegacyWrite, Phase, VerificationRun
 from .unification.field_map import Table
 
 
@@ -145,6 +145,18 @@ class ApiUsageAdmin(ReadOnlyAdmin):
     search_help_text = "A user's whole id, or part of a client, an agent or a path"
     ordering = ("-day", "-last_at", "id")
     first = moment("first_at", "first")
+    last = moment("last_at", "last")
+
+
+@admin.register(LegacyWrite)
+class LegacyWriteAdmin(ReadOnlyAdmin):
+    """Rows of the old tables that were written since the sync came on, and how often by the old application."""
+
+    list_display = ("source", "key", "writes", "last", "last_by")
+    list_per_page = 50
+    ordering = ("-id",)
+    fields = list_display
+    readonly_fields = ("last",)
     last = moment("last_at", "last")
 
 

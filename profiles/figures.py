@@ -15,7 +15,7 @@ from profiles.models import Profile
 from profiles.selectors import PEOPLE, VIEW_MEDICAL, query, visible
 
 # So many are counted, then it is "and more".
-MOST = 10_000
+MOST = 1_000
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,23 @@ class Count:
         return f"{'about ' if self.estimated else ''}{self.rows:,}{'+' if self.more else ''}"
 
 
+# What statistics take for a large table is not counted at all; where they are behind, counting ends.
+_OF_TABLE = sql.SQL(
+    """
+SELECT c.reltuples::bigint, CASE WHEN c.reltuples > {most} THEN {most} + 1
+    ELSE (SELECT count(*) FROM (SELECT FROM {table} LIMIT {most} + 1) AS counted) END
+FROM pg_class AS c WHERE c.oid = to_regclass({name})"""
+)
+
+
 def of_table(connection: BaseDatabaseWrapper, table: str) -> Count:
     """The rows of a whole table."""
-    found = capped(connection, sql.SQL("SELECT FROM {}").format(sql.Identifier(table)), most=COUNTED)
-    if not found.more:
-        return found
+    name = sql.Identifier(table)
+    statement = _OF_TABLE.format(most=sql.Literal(COUNTED), table=name, name=sql.Literal(f'"{table}"'))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)", [table])
-        return Count(max(found.rows, *cursor.fetchone()), estimated=True)
+        cursor.execute(statement)
+        estimate, counted = cursor.fetchone()
+    return Count(max(estimate, COUNTED), estimated=True) if counted > COUNTED else Count(counted)
 
 
 def capped(
