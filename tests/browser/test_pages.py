@@ -15,6 +15,7 @@ LISTS = (
     *("profiles/privacyevent", "profiles/profilemerge", "accounts/user", "accounts/apikey", "axes/accessattempt"),
     *("legacy_customers/phase", "legacy_customers/verificationrun", "legacy_customers/customeridentity"),
     *("legacy_customers/attachment", "legacy_customers/legacycustomer", "legacy_customers/apiusage"),
+    "legacy_customers/legacywrite",
 )
 
 
