@@ -31,5 +31,7 @@ class Migration(migrations.Migration):
         ("profiles", "0006_login_search"),
         ("orders", "0004_sales_days"),
     ]
+    # What cannot be lost any more comes last, and lets the way back begin.
+    run_before = [("orders", "0005_protection")]
 
     operations = [migrations.RunPython(forwards, backwards)]
