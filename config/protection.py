@@ -105,9 +105,9 @@ def in_force(connection: BaseDatabaseWrapper, wanted: Iterable[str] = ()) -> Pro
         faults += [f"event trigger {name} is missing" for name in EVENT_TRIGGERS if name not in events]
     guards = {}
     for name, truncate, view, loose, exists, named in rows:
-        by_event = events.get("protection_drop", False)
+        by_event = "protection_drop" in events
         guards[name] = Guard(
-            name, truncate, by_event or view, events.get("protection_rename", False), () if by_event else tuple(loose)
+            name, truncate, by_event or view, "protection_rename" in events, () if by_event else tuple(loose)
         )
         if not exists or not named:
             faults.append(f"table {name} is {'gone' if not exists else 'not under its name'}")

@@ -8,8 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.cache import cache
+from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
+from config import protection
+from config.postgresql.base import DatabaseOperations
 from tests.databases import another_session, temporary_database
 
 
@@ -17,6 +20,21 @@ from tests.databases import another_session, temporary_database
 def no_counts() -> None:
     """Throttles and lock-outs count in the cache: no test is to count for another."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tables_may_be_emptied() -> Iterator[None]:
+    """Django empties every table after a test with transactions of its own: that is meant, and says so."""
+    empty = DatabaseOperations.execute_sql_flush
+
+    def released(operations: DatabaseOperations, statements: list[str]) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            protection.release(cursor, "the end of a test")
+            empty(operations, statements)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "execute_sql_flush", released)
+        yield
 
 
 @pytest.fixture
