@@ -8,6 +8,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 
+from config import protection, protection_plan
+
 
 class LegacyCustomersConfig(AppConfig):
     name = "legacy_customers"
@@ -15,7 +17,9 @@ class LegacyCustomersConfig(AppConfig):
 
     def ready(self) -> None:
         from . import erasure, source_rows  # noqa: F401  (each adds what it knows)
+        from .unification import rollback
 
+        protection_plan.ways_back.append(rollback.is_whole)
         pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)
 
@@ -49,6 +53,7 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
         rollback.refuse_to_turn_round(connections[using])
     if _holds(plan, "0003_backup", backwards=True):
         rollback.refuse(connections[using], plan)
+        protection.remove(connections[using])
     if plan:
         runs.begin(connections[using], plan)
     # Killed after the sync came on, and before Django recorded that it did.

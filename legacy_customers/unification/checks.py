@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from psycopg import sql
 
-from . import backup, old_trigger, sync
+from config import protection
+
+from . import backup, old_trigger, protect, sync
 from .agreement import both_sides_agree
 from .conservation import Tally
 from .consolidate import WORK_TABLES, profile_rows, several_attachments, several_customers
@@ -520,11 +522,20 @@ def sync_in_force(snapshot: Snapshot) -> Outcome:
     return Outcome(found.triggers, found.triggers, len(found.faults) + found.handovers, samples[:SAMPLES])
 
 
+def protection_in_force(snapshot: Snapshot) -> Outcome:
+    """No table can be lost by accident, by the best means that this role has: it is named."""
+    found = protection.in_force(snapshot.connection, protect.ALL)
+    rows = len(found.guards)
+    note = ". ".join([f"by {found.means}", *found.missing])
+    return Outcome(rows, max(rows, 1), len(found.faults), found.faults[:SAMPLES], note=note)
+
+
 ALWAYS: tuple[Callable[[Snapshot], Outcome], ...] = (
     profiles_equal_users,
     users_without_profile,
     customers_view_answers,
     constraints_validated,
+    protection_in_force,
 )
 WITH_LEGACY: tuple[Callable[[Snapshot], Outcome], ...] = (
     backups_untouched,

@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 
-from config import locks
+from config import locks, protection_plan
 
 from . import (
     capture,
@@ -149,7 +149,7 @@ SELECT DISTINCT format('view %%s on %%s', r.ev_class::regclass, d.refobjid::regc
 FROM pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
 JOIN pg_class AS v ON v.oid = r.ev_class
 WHERE d.refclassid = 'pg_class'::regclass AND r.ev_class <> d.refobjid
-    AND r.ev_class IS DISTINCT FROM to_regclass('customers_view')
+    AND r.ev_class IS DISTINCT FROM to_regclass('customers_view') AND v.relname NOT LIKE 'protection\\_of\\_%%'
     AND (d.refobjid = ANY(%(dropped)s::regclass[]) OR EXISTS (
         SELECT FROM unnest(%(tables)s::text[], %(columns)s::text[]) AS added (name, col)
         JOIN pg_attribute AS a ON a.attrelid = to_regclass(quote_ident(added.name)) AND a.attname = added.col
@@ -167,6 +167,12 @@ ORDER BY 1
 def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
     """Everything that keeps the way back from being done, found before anything is changed."""
     found = []
+    if not is_whole(connection, plan) and (lost := protection_plan.losses(connection, plan)):
+        found.append(
+            "Nothing was taken over here, so nothing gives back what this would drop:\n  "
+            + "\n  ".join(lost)
+            + "\nIf you mean it: `manage.py protection --release 'why' --migrate legacy_customers zero`."
+        )
     if gone := rollback_proof.gone(connection):
         found.append(
             f"Rows that were backed up are gone: {', '.join(gone)}. Put them back from the backup of their table or, "
@@ -194,6 +200,12 @@ def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
                 + ". Drop them, then run this again."
             )
     return found
+
+
+def is_whole(connection: BaseDatabaseWrapper, plan: protection_plan.Plan) -> bool:
+    """Whether the plan is the way back of a database that was taken over: it drops nothing that it has not given back."""
+    goes = any(back and (one.app_label, one.name) == ("legacy_customers", "0003_backup") for one, back in plan)
+    return goes and "backup_users" in existing_tables(connection)
 
 
 def refuse(connection: BaseDatabaseWrapper, plan: Plan) -> None:

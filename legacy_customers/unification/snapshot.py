@@ -14,13 +14,17 @@ SAMPLES = 5
 
 @dataclass
 class Outcome:
-    """What one check saw. `rows` were looked at, of at least `expected`; `samples` name some of the `differences`."""
+    """What one check saw. `rows` were looked at, of at least `expected`; `samples` name some of the `differences`.
+
+    `note` is what is to be known of a check that passed.
+    """
 
     rows: int = 0
     expected: int = 0
     differences: int = 0
     samples: list[str] = field(default_factory=list)
     explained: int = 0
+    note: str = ""
 
     @property
     def passed(self) -> bool:

@@ -177,6 +177,7 @@ class Corruption(NamedTuple):
     differences: int = 1  # the sample is the first
 
 
+RELEASED = "SELECT release_protection('a corruption'); "
 LINKED_PARAMS, USER_PARAMS = (LINKED,), (LINKED_USER,)
 # A guest of a verified user, whose customers id became an alias; and a person whose copies disagree on the phone.
 MERGED, MERGED_INTO = (
@@ -599,24 +600,59 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         "backup_customers has lost its key or its guard",
         "ALTER TABLE backup_customers DROP CONSTRAINT backup_customers_pkey",
     ),
-    Corruption("a_backup_dropped", "backups_untouched", "backup_orders is missing", "DROP TABLE backup_orders"),
+    Corruption(
+        "a_backup_dropped", "backups_untouched", "backup_orders is missing", RELEASED + "DROP TABLE backup_orders"
+    ),
     Corruption(
         "a_backup_dropped_leaves_checks_undone",
         "orders_keep_their_person",
         "not run, for there is no backup_orders",
-        "DROP TABLE backup_orders",
+        RELEASED + "DROP TABLE backup_orders",
     ),
     Corruption(
         "a_legacy_table_dropped",
         "legacy_rows_in_step",
         "not run, for there is no customer_profiles",
-        "DROP TABLE customer_profiles CASCADE",
+        RELEASED + "DROP TABLE customer_profiles CASCADE",
     ),
     Corruption(
         "the_customers_table_dropped",
         "values_as_ruled",
         "not run, for there is no customers",
-        "DROP TABLE customers CASCADE",
+        RELEASED + "DROP TABLE customers CASCADE",
+    ),
+    Corruption(
+        "an_event_trigger_asleep",
+        "protection_in_force",
+        "event trigger protection_drop is disabled",
+        "ALTER EVENT TRIGGER protection_drop DISABLE",
+    ),
+    Corruption(
+        "an_event_trigger_gone",
+        "protection_in_force",
+        "event trigger protection_rename is missing",
+        "DROP EVENT TRIGGER protection_rename",
+    ),
+    *(
+        Corruption(
+            f"{table}_can_be_truncated",
+            "protection_in_force",
+            f"trigger protection_truncate on {table} is missing or asleep",
+            f"ALTER TABLE {table} DISABLE TRIGGER protection_truncate",
+        )
+        for table in ("users", "profiles", "orders", "customers", "backup_orders", "loyalty_entries")
+    ),
+    Corruption(
+        "a_table_off_the_list",
+        "protection_in_force",
+        "profiles is not on the list of protected tables",
+        "DELETE FROM protected_tables WHERE name = 'profiles'",
+    ),
+    Corruption(
+        "a_renamed_table_behind_the_triggers",
+        "protection_in_force",
+        "table refunds is not under its name",
+        "UPDATE protected_tables SET schema = 'elsewhere' WHERE name = 'refunds'",
     ),
 )
 
@@ -812,6 +848,7 @@ def test_the_command_prints_the_balance_and_every_check(seed: str) -> None:
     assert lines[header].split() == ["check", "result", "rows", "explained", "different"]
     names = [check.__name__ for check in (*ALWAYS, *WITH_LEGACY, cells_conserved)]
     assert [line.split()[:2] for line in lines[header + 1 :][: len(names)]] == [[name, "passed"] for name in names]
+    assert next(line for line in lines if line.startswith("protection_in_force")).endswith("  by event triggers")
     taken = VerificationRun.objects.latest()
     assert taken.passed
     assert lines[-1].startswith("Verification passed, snapshot of ")
@@ -830,6 +867,7 @@ def test_the_command_writes_the_evidence_to_a_file(seed: str, tmp_path: Path) ->
         "differences": 0,
         "samples": [],
         "explained": 0,
+        "note": "",
         "passed": True,
     }
     assert {"table": "customers", "column": "email", "rows": 10, "cells": 10, "carried": 10}.items() <= next(

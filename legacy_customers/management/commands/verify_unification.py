@@ -57,6 +57,7 @@ class Command(BaseCommand):
             style = self.style.SUCCESS if outcome.passed else self.style.ERROR
             self.stdout.write(
                 f"{name:30}{style(f'{result:8}')}{outcome.rows:>11,}{outcome.explained:>11,}{outcome.differences:>11,}"
+                + (f"  {outcome.note}" if outcome.note else "")
             )
             if not outcome.passed:
                 self.stdout.write(f"    {sentence}")

@@ -70,7 +70,7 @@ def views(found: Found) -> Iterator[Caution]:
                 " JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid"
                 " JOIN pg_class AS v ON v.oid = r.ev_class JOIN pg_class AS t ON t.oid = d.refobjid"
                 " WHERE d.refclassid = 'pg_class'::regclass AND t.oid = ANY(%s::regclass[]) AND v.oid <> t.oid"
-                " AND v.relname <> 'customers_view' ORDER BY 1",
+                " AND v.relname <> 'customers_view' AND v.relname NOT LIKE 'protection\\_of\\_%%' ORDER BY 1",
                 found.regclasses,
             )
         ],
@@ -254,7 +254,7 @@ def event_triggers(found: Found) -> Iterator[Caution]:
         [
             row[0]
             for row in found.rows(
-                "SELECT evtname FROM pg_event_trigger WHERE evtenabled <> 'D' AND evtname NOT LIKE 'unification\\_%' ORDER BY 1"
+                "SELECT evtname FROM pg_event_trigger WHERE evtenabled <> 'D' AND evtname NOT LIKE 'protection\\_%' ORDER BY 1"
             )
         ],
     )

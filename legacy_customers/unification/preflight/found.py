@@ -159,7 +159,7 @@ CREATED = (
     *(f"backup_{table}" for table in LEGACY_TABLES),
     *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events", "conflict_decisions", "duplicate_keys"),
     *("list_exports", "corrections", "correction_lines"),
-    *("order_events", "refunds", "idempotency_keys"),
+    *("order_events", "refunds", "idempotency_keys", "protected_tables", "protection_releases"),
     *("sales_dirty", "sales_rolled", "sales_days", "sales_products", "sales_day_products", "sales_month_products"),
 )
 # Who writes into users and orders afterwards names these columns; any other must have a default.

@@ -182,7 +182,7 @@ def test_a_batch_of_many_rows_is_two_statements(django_assert_num_queries: Any) 
 @pytest.fixture
 def without_table(db: None) -> Iterator[None]:
     with transaction.atomic():
-        run("ALTER TABLE api_usage RENAME TO api_usage_gone")
+        run("SELECT release_protection('a test'); ALTER TABLE api_usage RENAME TO api_usage_gone")
         yield
         run("ALTER TABLE api_usage_gone RENAME TO api_usage")
 
@@ -202,7 +202,7 @@ def test_a_failing_count_does_not_break_the_call(
 def test_a_count_that_failed_is_written_later(counter: Counter, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     with transaction.atomic():
-        run("ALTER TABLE api_usage RENAME TO api_usage_gone")
+        run("SELECT release_protection('a test'); ALTER TABLE api_usage RENAME TO api_usage_gone")
         counter.count(CALLS, NOON)
         counter.flush()
         run("ALTER TABLE api_usage_gone RENAME TO api_usage")
