@@ -25,7 +25,7 @@ from config import protection
 
 Plan = Sequence[tuple[Migration, bool]]
 # The migration that brings the protection; a plan that takes it back is judged by the rows that it would lose.
-BRINGS_IT = ("orders", "0005_protection")
+BRINGS_IT = ("orders", "0006_protection")
 
 # Whoever can take everything back without losing a row says here that a plan does so; the protection is theirs to remove.
 ways_back: list[Callable[[BaseDatabaseWrapper, Plan], bool]] = []

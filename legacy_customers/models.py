@@ -302,3 +302,44 @@ class ApiUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.route} by {self.client} on {self.day}: {self.calls:,}"
+
+
+class Usage(models.Model):
+    """Who reads or writes an old shape, as a source saw it (unification/evidence.py); what the sync and the API count is elsewhere."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=32, help_text="Who saw it.")
+    shape = models.CharField(max_length=32)
+    kind = models.CharField(max_length=8, help_text="read or write.")
+    who = models.CharField(max_length=63, help_text="A database role.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "legacy_usage"
+        verbose_name = "use of an old shape"
+        verbose_name_plural = "uses of old shapes"
+        constraints = (models.UniqueConstraint(fields=["source", "shape", "kind", "who"], name="legacy_usage_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.shape} by {self.who}: {self.count:,}"
+
+
+class UsageCounter(models.Model):
+    """A counter of the server as it was when it was last looked at; what it has grown by since is a use."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=32)
+    shape = models.CharField(max_length=32)
+    who = models.CharField(max_length=63)
+    since = models.DateTimeField(help_text="When the first sample was taken.")
+    taken_at = models.DateTimeField()
+    value = models.BigIntegerField()
+
+    class Meta:
+        db_table = "legacy_usage_counters"
+        constraints = (models.UniqueConstraint(fields=["source", "shape", "who"], name="legacy_usage_counters_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.source} of {self.shape} by {self.who}"

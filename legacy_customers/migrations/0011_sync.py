@@ -32,6 +32,6 @@ class Migration(migrations.Migration):
         ("orders", "0004_sales_days"),
     ]
     # What cannot be lost any more comes last, and lets the way back begin.
-    run_before = [("orders", "0005_protection")]
+    run_before = [("orders", "0006_protection")]
 
     operations = [migrations.RunPython(forwards, backwards)]

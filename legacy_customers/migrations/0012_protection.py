@@ -21,6 +21,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [("legacy_customers", "0011_sync"), ("orders", "0005_protection")]
+    dependencies = [("legacy_customers", "0011_sync"), ("orders", "0006_protection")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -30,7 +30,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(
             "SELECT proname, pg_get_function_identity_arguments(oid) FROM pg_proc"
             " WHERE proname LIKE 'unification\\_%' AND pronamespace = current_schema()::regnamespace"
-            " AND prorettype <> 'trigger'::regtype"
+            " AND prorettype <> 'trigger'::regtype ORDER BY proname"
         )
         for name, arguments in cursor.fetchall():
             cursor.execute(sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments)))

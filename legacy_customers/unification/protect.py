@@ -9,6 +9,7 @@ TABLES = (
     *(table for table in LEGACY_TABLES if table not in lasting.TABLES),
     *(f"backup_{table}" for table in LEGACY_TABLES),
     *("legacy_identities", "legacy_attachments", "legacy_deletions", "legacy_moved_logins", "legacy_writes"),
-    *("unification_phases", "unification_verifications", "api_usage"),
+    *("unification_phases", "unification_verifications", "api_usage", "legacy_usage"),
+    "legacy_usage_counters",
 )
 ALL = (*lasting.TABLES, *TABLES)

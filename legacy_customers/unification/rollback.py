@@ -257,7 +257,9 @@ def dropped_tables(plan: Plan) -> set[str]:
         if model._meta.app_label in labels and model._meta.managed
     ]
     ours = {model._meta.db_table for model in models} | {f"backup_{table}" for table in LEGACY_TABLES}
-    return (ours | {"unification_changes", "unification_known", "adopted_tables"}) - set(LEGACY_TABLES)
+    return (ours | {"unification_changes", "unification_known", "unification_uses", "adopted_tables"}) - set(
+        LEGACY_TABLES
+    )
 
 
 # --- what it will do ------------------------------------------------------------------------------------------------

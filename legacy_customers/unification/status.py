@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import sync
+from . import evidence, sync
+from .evidence import Evidence, Watch
 from .sources import existing_tables, find_sources
 
 
@@ -59,15 +60,6 @@ class Paused:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Who of the old world is still there: writes caught by the sync per table, calls of superseded paths."""
-
-    source: str
-    count: int
-    last: str | None
-
-
-@dataclass(frozen=True)
 class Status:
     state: State
     taken_at: str
@@ -79,7 +71,8 @@ class Status:
     conflicts: int | None
     suggestions: int | None
     sync: sync.Health | None
-    usage: list[Usage]
+    usage: list[Evidence]
+    watches: list[Watch]
     longest_wait_ms: float | None
 
     @property
@@ -127,10 +120,6 @@ SELECT cause, count(*), sum(extract(epoch FROM coalesce(ended_at, clock_timestam
     max(reason) FILTER (WHERE ended_at IS NULL), max(by) FILTER (WHERE ended_at IS NULL)
 FROM unification_pauses GROUP BY cause ORDER BY cause
 """
-LEGACY_WRITES = (
-    "SELECT source, sum(writes)::bigint, max(last_at)::text FROM legacy_writes WHERE writes > 0 GROUP BY 1 ORDER BY 1"
-)
-CALLS = "SELECT 'old API', coalesce(sum(calls), 0)::bigint, max(last_at)::text FROM api_usage"
 # The way back needs the log's tables, so one that is not there is asked nothing.
 COUNTS = {
     "unification_changes": "SELECT count(*) FROM unification_changes",
@@ -163,9 +152,6 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
     applied = {name for app, name in _applied(connection) if app == "legacy_customers"}
     has_legacy = find_sources(connection) is not None
     is_on = has_legacy and "0011_sync" in applied
-    usage = [Usage(*row) for row in all_of(LEGACY_WRITES)] if "legacy_writes" in tables else []
-    if "api_usage" in tables:
-        usage += [Usage(*row) for row in all_of(CALLS)]
     return Status(
         state=_state(has_legacy, is_on, holder, steps, pauses, applied),
         taken_at=all_of("SELECT date_trunc('second', clock_timestamp())::text")[0][0],
@@ -177,7 +163,8 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
         conflicts=counts.get("field_conflicts"),
         suggestions=counts.get("merge_suggestions"),
         sync=sync.health(connection) if is_on else None,
-        usage=usage,
+        usage=evidence.gather(connection),
+        watches=evidence.watches(connection),
         longest_wait_ms=counts.get("unification_runs"),
     )
 

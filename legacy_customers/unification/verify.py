@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import backup, fingerprint, phases
+from . import backup, evidence, fingerprint, phases, usage_counters
 from .checks import (
     ALWAYS,
     WITH_LEGACY,
@@ -45,8 +45,9 @@ class Report:
 
 def verify(connection: BaseDatabaseWrapper) -> Report:
     """Run every check in one snapshot. Errors: UnificationUnfinished where there is nothing to verify yet."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    with evidence.own_reads(connection), transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute(usage_counters.OURS)
         phases.tune(cursor)
         missing = {"users", "profiles", "orders", "unification_phases"} - existing_tables(connection)
         if missing:

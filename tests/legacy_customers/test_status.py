@@ -110,15 +110,20 @@ def test_a_legacy_database_is_not_begun_and_nothing_of_it_can_be_paused(empty_da
 
 
 def test_a_unified_database_is_done_and_shows_its_counts(seed: str) -> None:
-    run("INSERT INTO users (email, password_hash) VALUES ('new@example.com', 'x')")
-    assert status()[0] == 0
+    run("INSERT INTO users (email, password_hash, first_name) VALUES ('new@example.com', 'x', 'New')")
+    code, printed = status()
+    assert code == 0
+    assert "  used: users write by " in printed
+    assert "  not seen: reads of customers (scans of the table): as long as the sync is on" in printed
     found = as_json()
     assert (found["state"], found["holder"], found["logged"]) == ("done", None, None)
     assert {step["name"]: step["finished"] for step in found["steps"]} == dict.fromkeys(
         ["capture", "backup", "old_trigger", "identity", "consolidate", "conflicts", "orders", "sync"], True
     )
     assert found["sync"]["faults"] == []
-    assert {usage["source"]: usage["count"] for usage in found["usage"]} == {"users": 1, "old API": 0}
+    assert [(used["shape"], used["kind"], used["count"], used["source"]) for used in found["usage"]] == [
+        ("users", "write", 1, "log")
+    ]
     assert found["conflicts"] == one("SELECT count(*) FROM field_conflicts")
 
 

@@ -61,7 +61,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"It could not be read: {error}") from error
         if options["json"]:
-            self.stdout.write(json.dumps(found.as_json(), indent=2))
+            self.stdout.write(json.dumps(found.as_json(), indent=2, default=str))
         else:
             self._print(found)
         if code := FAULT if found.is_faulty else CODES[found.state]:
@@ -89,13 +89,17 @@ class Command(BaseCommand):
             line(f"  sync: {health}, {'healthy' if not found.sync.faults else 'FAULTY'}")
             for fault in found.sync.faults:
                 line(self.style.ERROR(f"    {fault}"))
-        for usage in found.usage:
-            line(
-                f"  used by the old world: {usage.source} {usage.count:,}"
-                + (f", last {usage.last}" if usage.last else "")
-            )
+        self._print_usage(found)
         if found.longest_wait_ms is not None:
             line(f"  the longest wait that a run caused: {found.longest_wait_ms:,.0f} ms")
+
+    def _print_usage(self, found: Status) -> None:
+        for used in found.usage:
+            times = f"{used.count:,} times, first {used.first_at:%Y-%m-%d %H:%M}, last {used.last_at:%Y-%m-%d %H:%M}"
+            self.stdout.write(f"  used: {used.shape} {used.kind} by {used.who}, {times} UTC, seen by {used.source}")
+        for watch in found.watches:
+            if watch.since is None:
+                self.stdout.write(f"  not seen: {watch.kind}s of {watch.shape} ({watch.source}): {watch.why}")
 
 
 def _progress(step: Step) -> str:

@@ -160,6 +160,7 @@ CREATED = (
     *("api_keys", "api_usage", "loyalty_entries", "profile_merges", "privacy_events", "conflict_decisions", "duplicate_keys"),
     *("list_exports", "corrections", "correction_lines"),
     *("order_events", "refunds", "idempotency_keys", "protected_tables", "protection_releases"),
+    *("legacy_usage", "legacy_usage_counters", "unification_uses"),
     *("sales_dirty", "sales_rolled", "sales_days", "sales_products", "sales_day_products", "sales_month_products"),
 )
 # Who writes into users and orders afterwards names these columns; any other must have a default.

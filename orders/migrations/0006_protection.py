@@ -21,6 +21,6 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [("orders", "0004_sales_days"), ("profiles", "0007_sync_choices")]
+    dependencies = [("orders", "0005_receipt_numbers"), ("profiles", "0007_sync_choices")]
 
     operations = [migrations.RunPython(forwards, backwards)]

@@ -1,0 +1,187 @@
+"""Counters of the server that tell of readers: calls of a function in customers_view, scans of the old tables, statements.
+
+Each is kept as it was last seen (legacy_usage_counters); what it has grown by since is a use between then and now. A counter
+that is smaller than it was has been reset, and counts from nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import ProgrammingError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from psycopg import errors, sql
+
+from .field_map import Table
+from .rollback import is_synced
+from .sources import existing_tables
+
+VIEW, SCANS, STATEMENTS = "function in the view", "scans of the table", "pg_stat_statements"
+TABLES = tuple(str(table) for table in Table if table is not Table.USERS)
+SOMEBODY, OTHERS = "(role unknown)", "(another role)"
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A count at this moment, of one reader or of all."""
+
+    source: str
+    shape: str
+    who: str
+    value: int
+
+
+# --- the function in the view ---------------------------------------------------------------------------------------
+
+# So many roles are told apart; the others are one.
+ROLES = 40
+ROLE_NAMES = """
+SELECT rolname FROM pg_roles WHERE rolcanlogin AND has_schema_privilege(oid, current_schema(), 'USAGE') ORDER BY oid LIMIT %s
+"""
+# It counts itself in every session, read-only and parallel ones too, where the role may set what the server counts; else
+# where the session's own track_functions says so.
+COUNTER = sql.SQL(
+    "CREATE OR REPLACE FUNCTION {name}() RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE {always}"
+    " AS 'BEGIN RETURN true; END'; COMMENT ON FUNCTION {name}() IS {role}; GRANT EXECUTE ON FUNCTION {name}() TO PUBLIC"
+)
+ALWAYS = sql.SQL("SET track_functions = 'pl'")
+# Inlined where the view is planned, and asked once per scan. What we read ourselves is not counted.
+CHOICE = sql.SQL(
+    "CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE"
+    " RETURN CASE WHEN current_setting('unification.ours', true) = 'on' THEN true{roles} ELSE unification_view_read_0() END;"
+    " GRANT EXECUTE ON FUNCTION unification_view_read() TO PUBLIC"
+)
+OURS = "SELECT set_config('unification.ours', 'on', true)"
+VIEW_IS = """
+SELECT trim(trailing ';' FROM pg_get_viewdef(oid)), array_to_string(reloptions, ', '),
+    EXISTS (SELECT FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        WHERE r.ev_class = c.oid AND d.refobjid = to_regproc('unification_view_read'))
+FROM pg_class AS c WHERE oid = to_regclass('customers_view') AND relkind = 'v'
+"""
+NUMBERS = """
+SELECT obj_description(oid, 'pg_proc'), split_part(proname, 'unification_view_read_', 2)::integer FROM pg_proc
+WHERE proname LIKE 'unification\\_view\\_read\\_%' AND pronamespace = current_schema()::regnamespace
+"""
+CALLS = """
+SELECT obj_description(p.oid, 'pg_proc'), coalesce(s.calls, 0), p.proconfig IS NOT NULL
+FROM pg_proc AS p LEFT JOIN pg_stat_user_functions AS s ON s.funcid = p.oid
+WHERE p.proname LIKE 'unification\\_view\\_read\\_%' AND p.pronamespace = current_schema()::regnamespace
+"""
+
+
+def count_view(connection: BaseDatabaseWrapper) -> None:
+    """Let customers_view count its readers by role; new roles are told apart from now on, and a view made anew counts again.
+
+    Locks: ACCESS EXCLUSIVE on the view, for an instant.
+    """
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(VIEW_IS)
+        if (found := cursor.fetchone()) is None:
+            return
+        definition, options, counts = found
+        cursor.execute(ROLE_NAMES, [ROLES])
+        roles = [name for (name,) in cursor.fetchall()]
+        cursor.execute(NUMBERS)
+        numbers: dict[str, int] = dict(cursor.fetchall()) or {OTHERS: 0}
+        if counts and set(roles) <= numbers.keys():
+            return
+        # A function that has counted for one role never counts for another.
+        for role in roles:
+            numbers.setdefault(role, len(numbers))
+        try:
+            with transaction.atomic(using=connection.alias):
+                _make_counters(cursor, numbers, ALWAYS)
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+                raise
+            _make_counters(cursor, numbers, sql.SQL(""))
+        if not counts:
+            cursor.execute(_view(definition, options, sql.SQL(" WHERE unification_view_read()")))
+
+
+def _make_counters(cursor: CursorWrapper, numbers: dict[str, int], always: sql.SQL) -> None:
+    names = {role: sql.Identifier(f"unification_view_read_{number}") for role, number in numbers.items()}
+    for role, name in names.items():
+        cursor.execute(COUNTER.format(name=name, always=always, role=sql.Literal(role)))
+    choices = [
+        sql.SQL(" WHEN session_user = {} THEN {}()").format(sql.Literal(role), name)
+        for role, name in names.items()
+        if role != OTHERS
+    ]
+    cursor.execute(CHOICE.format(roles=sql.SQL("").join(choices)))
+
+
+def _view(definition: str, options: str | None, where: sql.SQL) -> sql.Composed:
+    return sql.SQL("CREATE OR REPLACE VIEW customers_view{options} AS{definition}{where}").format(
+        options=sql.SQL(f" WITH ({options})" if options else ""), definition=sql.SQL(definition), where=where
+    )
+
+
+def stop_counting(connection: BaseDatabaseWrapper) -> None:
+    """Give the view back as it was, and drop the functions."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(VIEW_IS)
+        if (found := cursor.fetchone()) and found[2]:
+            before, _, _ = found[0].rpartition("WHERE")
+            cursor.execute(_view(before, found[1], sql.SQL("")))
+        cursor.execute("DROP FUNCTION IF EXISTS unification_view_read()")
+        cursor.execute(
+            "SELECT proname FROM pg_proc WHERE proname LIKE 'unification\\_view\\_read\\_%'"
+            " AND pronamespace = current_schema()::regnamespace"
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(sql.SQL("DROP FUNCTION {}()").format(sql.Identifier(name)))
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+
+# A dump reads every table once: as often as the backup of a table is scanned, a scan of the table is taken off.
+TABLE_SCANS = """
+SELECT t.relname, coalesce(t.seq_scan, 0), coalesce(t.idx_scan, 0), coalesce(b.seq_scan, 0)
+FROM pg_stat_user_tables AS t
+LEFT JOIN pg_stat_user_tables AS b ON b.schemaname = t.schemaname AND b.relname = 'backup_' || t.relname
+WHERE t.relname = ANY(%s) AND pg_table_is_visible(t.relid)
+"""
+# Statements that name the view, without ours. Their text is kept for a while, their roles are exact.
+TEXTS = """
+SELECT coalesce(r.rolname, 'role ' || s.userid), sum(s.calls)::bigint FROM pg_stat_statements AS s
+LEFT JOIN pg_roles AS r ON r.oid = s.userid
+WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND s.query ~* '\\mcustomers_view\\M' AND s.query !~* '^\\s*(create|alter|drop|comment|grant|revoke|lock|explain)\\M'
+    AND s.query NOT LIKE '%%hash_record_extended(v%%' AND s.query NOT LIKE '%%pg_rewrite%%'
+GROUP BY 1
+"""
+
+
+def read(connection: BaseDatabaseWrapper) -> Iterator[Counter]:
+    """Every counter as it stands. While the sync is on, its own reads of the old tables hide others'."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(VIEW_IS)
+        if (found := cursor.fetchone()) and found[2]:
+            cursor.execute(CALLS)
+            for who, calls, always in cursor.fetchall():
+                if always or _tracks(cursor):
+                    yield Counter(VIEW, "customers_view", who, calls)
+            if _has_statements(connection, cursor):
+                cursor.execute(TEXTS)
+                for who, calls in cursor.fetchall():
+                    yield Counter(STATEMENTS, "customers_view", who, calls)
+        if not is_synced(connection) and "backup_users" in existing_tables(connection):
+            cursor.execute(TABLE_SCANS, [list(TABLES)])
+            for table, scans, by_index, of_backup in cursor.fetchall():
+                yield Counter(SCANS, table, SOMEBODY, scans - of_backup + by_index)
+
+
+def _tracks(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT current_setting('track_functions') <> 'none'")
+    return bool(cursor.fetchone()[0])
+
+
+def _has_statements(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> bool:
+    """Whether pg_stat_statements is there, loaded, and to be read by this role."""
+    cursor.execute(
+        "SELECT to_regclass('pg_stat_statements') IS NOT NULL AND current_setting('shared_preload_libraries', true)"
+        " LIKE '%pg_stat_statements%' AND pg_has_role('pg_read_all_stats', 'USAGE')"
+    )
+    return bool(cursor.fetchone()[0])

@@ -1,0 +1,210 @@
+"""Usage evidence: each reader and writer of an old shape is caught by what can see it, and nobody else is."""
+
+import datetime
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+from psycopg import sql
+
+from accounts.models import User
+from legacy_customers.sample.persons import row_id
+from legacy_customers.unification import evidence, sync, usage_counters
+from legacy_customers.unification.evidence import LOG, SCANS, SYNC, VIEW
+from legacy_customers.unification.verify import verify
+from profiles.models import Profile
+from tests.databases import another_session, one, rows, run
+
+Session = psycopg.Connection[Any]
+LINKED, LINKED_USER = row_id("linked", "customers"), row_id("linked", "users")
+
+
+@pytest.fixture
+def old_application() -> Iterator[Session]:
+    """A session of the old application, under a role of its own."""
+    run("CREATE ROLE old_shop SUPERUSER LOGIN")
+    try:
+        yield from session_of("old_shop")
+    finally:
+        run("REASSIGN OWNED BY old_shop TO CURRENT_USER; DROP OWNED BY old_shop; DROP ROLE old_shop")
+
+
+def session_of(role: str) -> Iterator[Session]:
+    with another_session(autocommit=True) as session:
+        session.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(role)))
+        yield session
+
+
+def found(*shapes: str) -> list[tuple[str, str, str, int, str]]:
+    return [(e.shape, e.kind, e.who, e.count, e.source) for e in evidence.gather(connection) if e.shape in shapes]
+
+
+def settled(session: Session) -> None:
+    """What the session has counted is to be seen by others."""
+    session.execute("SELECT pg_stat_force_next_flush()")
+    session.execute("SELECT 1")
+
+
+def test_a_reader_of_the_view_is_caught_with_its_role(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    before = timezone.now()
+    old_application.execute("SELECT * FROM customers_view")
+    old_application.execute("SELECT email FROM customers_view WHERE id = %s", [one("SELECT id FROM profiles LIMIT 1")])
+    settled(old_application)
+    assert found("customers_view") == [("customers_view", "read", "old_shop", 2, VIEW)]
+    evidence.sample(connection)
+    evidence.sample(connection)
+    [kept] = evidence.used_since(connection, before, ["customers_view"])
+    assert (kept.who, kept.count) == ("old_shop", 2)
+    assert kept.first_at < before < kept.last_at
+    assert evidence.used_since(connection, timezone.now()) == []
+
+
+def test_read_only_and_parallel_readers_count_too(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    old_application.execute("SET default_transaction_read_only = on; SET min_parallel_table_scan_size = 0")
+    old_application.execute("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET debug_parallel_query = on")
+    plan = [line for (line,) in old_application.execute("EXPLAIN SELECT count(*) FROM customers_view")]
+    assert any("Workers Planned" in line for line in plan)
+    old_application.execute("SELECT count(*) FROM customers_view")
+    settled(old_application)
+    [(_, _, who, count, _)] = found("customers_view")
+    assert who == "old_shop"
+    assert count >= 1
+
+
+def test_what_we_read_ourselves_is_nobodys_use(seed: str) -> None:
+    evidence.sample(connection)
+    assert verify(connection).passed
+    call_command("unification_status", stdout=StringIO())
+    assert found(*evidence.SHAPES) == []
+
+
+def test_a_counter_that_is_reset_loses_nothing_that_was_sampled(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    for _ in range(3):
+        old_application.execute("SELECT 1 FROM customers_view")
+    settled(old_application)
+    evidence.sample(connection)
+    run("SELECT pg_stat_reset()")
+    old_application.execute("SELECT 1 FROM customers_view")
+    settled(old_application)
+    evidence.sample(connection)
+    assert found("customers_view") == [("customers_view", "read", "old_shop", 4, VIEW)]
+
+
+def test_a_role_that_comes_later_is_told_apart_from_its_first_sample_on(seed: str) -> None:
+    evidence.sample(connection)
+    run("CREATE ROLE late_reader SUPERUSER LOGIN")
+    try:
+        for session in session_of("late_reader"):
+            session.execute("SELECT 1 FROM customers_view")
+            settled(session)
+            assert [one[2:4] for one in found("customers_view")] == [("(another role)", 1)]
+            evidence.sample(connection)
+            session.execute("SELECT 1 FROM customers_view")
+            settled(session)
+        assert sorted(one[2:4] for one in found("customers_view")) == [("(another role)", 1), ("late_reader", 1)]
+    finally:
+        run("DROP ROLE late_reader")
+
+
+WRITES = {
+    "UPDATE customers_view SET city = 'Bonn' WHERE id = %(customer)s": ("customers_view", LOG),
+    "UPDATE customers_view SET city = 'Bonn' WHERE false": ("customers_view", LOG),
+    "INSERT INTO customers_view (email) VALUES ('new@example.com')": ("customers_view", LOG),
+    "UPDATE users SET phone = '+49 30 1' WHERE id = %(user)s": ("users", LOG),
+    "INSERT INTO users (email, password_hash, first_name) VALUES ('u@example.com', 'x', 'U')": ("users", LOG),
+    "INSERT INTO orders (order_number, customer_id) VALUES ('A-9', %(customer)s)": ("orders", LOG),
+    "UPDATE customers SET city = 'Bonn' WHERE id = %(customer)s": ("customers", SYNC),
+    "DELETE FROM customer_profiles WHERE customer_id = %(attached)s": ("customer_profiles", SYNC),
+}
+
+
+@pytest.mark.parametrize("statement", WRITES)
+def test_a_writer_is_caught_with_its_role(shop: str, old_application: Session, statement: str) -> None:
+    shape, source = WRITES[statement]
+    attached = one("SELECT customer_id FROM customer_profiles ORDER BY 1 LIMIT 1")
+    before = found(*evidence.SHAPES)
+    old_application.execute(statement, {"customer": LINKED, "user": LINKED_USER, "attached": attached})
+    written = [line for line in found(*evidence.SHAPES) if line[1] == "write" and line not in before]
+    assert written == [(shape, "write", "old_shop", 1, source)]
+    evidence.sample(connection)
+    assert [line for line in found(*evidence.SHAPES) if line[1] == "write" and line not in before] == written
+
+
+def test_the_new_application_is_no_user_of_the_old_shapes(shop: str) -> None:
+    user = User.objects.create_user("new@example.com", "a-password-1")
+    user.active = False
+    user.save()
+    profile = Profile.objects.get(user=user)
+    profile.phone = "+49 30 1"
+    profile.save()
+    run("INSERT INTO orders (order_number, user_id) VALUES ('A-9', %s)", user.pk)
+    assert one("SELECT customer_id IS NOT NULL FROM orders WHERE order_number = 'A-9'")  # the sync's
+    assert [line for line in found(*evidence.SHAPES) if line[1] == "write"] == []
+
+
+def test_scans_of_the_old_tables_are_seen_once_the_sync_is_off(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    old_application.execute("SELECT * FROM customers")
+    settled(old_application)
+    assert found("customers") == []
+    [hidden] = [watch for watch in evidence.watches(connection) if (watch.shape, watch.kind) == ("customers", "read")]
+    assert (hidden.since, hidden.why) == (None, evidence.HIDDEN)
+    with connection.cursor() as cursor:
+        sync.remove(cursor)
+    evidence.sample(connection)
+    with evidence.own_reads(connection):
+        run("SELECT * FROM customers")
+        run("SELECT pg_stat_force_next_flush()")
+    assert found("customers", "user_profiles") == []
+    # A dump reads each table, and its backup, once.
+    old_application.execute("COPY (SELECT * FROM customers) TO PROGRAM 'cat >/dev/null'")
+    old_application.execute("COPY (SELECT * FROM backup_customers) TO PROGRAM 'cat >/dev/null'")
+    settled(old_application)
+    assert found("customers") == []
+    old_application.execute("SELECT * FROM customers")
+    settled(old_application)
+    assert found("customers") == [("customers", "read", "(role unknown)", 1, SCANS)]
+
+
+def test_who_does_not_look_or_not_long_enough_is_named(seed: str) -> None:
+    now = timezone.now()
+    run("UPDATE legacy_usage_counters SET since = %s", now - datetime.timedelta(days=30))
+    run("UPDATE unification_phases SET finished_at = %s WHERE name = 'sync'", now - datetime.timedelta(days=3))
+    week = now - datetime.timedelta(days=7)
+    assert [
+        (w.shape, w.kind, w.source) for w in evidence.unwatched(connection, week, ["customers", "customers_view"])
+    ] == [
+        ("customers", "write", SYNC),
+        ("customers", "read", SCANS),
+    ]
+
+
+def test_a_view_that_was_made_anew_counts_again(seed: str, old_application: Session) -> None:
+    definition, options, counts = rows(usage_counters.VIEW_IS)[0]
+    assert counts
+    run(
+        sql.SQL("CREATE OR REPLACE VIEW customers_view WITH ({}) AS {}").format(
+            sql.SQL(options), sql.SQL(definition.rpartition("WHERE")[0])
+        )
+    )
+    [blind] = [watch for watch in evidence.watches(connection) if watch.source == VIEW]
+    assert (blind.since, blind.why) == (None, evidence.NO_VIEW)
+    evidence.sample(connection)
+    old_application.execute("SELECT 1 FROM customers_view")
+    settled(old_application)
+    assert [line[2:4] for line in found("customers_view")] == [("old_shop", 1)]
+
+
+def test_the_way_back_takes_it_all_away(seed: str) -> None:
+    call_command("migrate", "legacy_customers", "zero", verbosity=0)
+    assert rows("SELECT proname FROM pg_proc WHERE proname LIKE 'unification%%' OR proname LIKE 'protection%%'") == []
+    assert rows("SELECT evtname FROM pg_event_trigger") == []
+    assert one("SELECT to_regclass('unification_uses') IS NULL")
