@@ -129,7 +129,7 @@ def test_going_back_is_refused_while_rows_would_go() -> None:
     assert User.objects.count() == 1
     assert protection.in_force(connection).faults == []
     out = protect()
-    assert out.startswith("21 tables are protected by event triggers and triggers against TRUNCATE:\n  api_keys\n")
+    assert " tables are protected by event triggers and triggers against TRUNCATE:\n  api_keys\n" in out
 
 
 @pytest.mark.usefixtures("shop_of_one")
