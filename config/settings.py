@@ -38,6 +38,8 @@ UNIFICATION_WORKERS: int = env.int("UNIFICATION_WORKERS", default=1)
 UNIFICATION_REPLICA_LAG_S: float = env.float("UNIFICATION_REPLICA_LAG_S", default=10.0)
 UNIFICATION_WAITER_MS: int = env.int("UNIFICATION_WAITER_MS", default=100)
 UNIFICATION_VACUUM_S: int = env.int("UNIFICATION_VACUUM_S", default=600)
+# For how long the backups of the old tables are kept: the date is set down when they are made.
+UNIFICATION_BACKUP_DAYS: int = env.int("UNIFICATION_BACKUP_DAYS", default=90)
 
 # Where the embedded PostgreSQL keeps its data when DATABASE_URL is unset.
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from config import protection
 
-from . import backup, old_trigger, protect, sync
+from . import backup, old_trigger, protect, retention, sync
 from .agreement import both_sides_agree
 from .conservation import Tally
 from .consolidate import WORK_TABLES, profile_rows, several_attachments, several_customers
@@ -530,6 +530,15 @@ def protection_in_force(snapshot: Snapshot) -> Outcome:
     return Outcome(rows, max(rows, 1), len(found.faults), found.faults[:SAMPLES], note=note)
 
 
+def backups_in_their_time(snapshot: Snapshot) -> Outcome:
+    """The backups, which hold personal data, are not kept longer than was set down."""
+    found = retention.find(snapshot.connection)
+    if found is None:
+        return Outcome(0, 1, 1, ["nothing says until when the backups are kept"])
+    over = [str(found)] if found.is_over else []
+    return Outcome(len(found.tables), 0, len(over), over, note="" if over else str(found))
+
+
 ALWAYS: tuple[Callable[[Snapshot], Outcome], ...] = (
     profiles_equal_users,
     users_without_profile,
@@ -539,6 +548,7 @@ ALWAYS: tuple[Callable[[Snapshot], Outcome], ...] = (
 )
 WITH_LEGACY: tuple[Callable[[Snapshot], Outcome], ...] = (
     backups_untouched,
+    backups_in_their_time,
     old_ids_resolve,
     values_as_ruled,
     sums_conserved,

@@ -10,8 +10,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import evidence, sync
+from . import evidence, retention, sync
 from .evidence import Evidence, Watch
+from .retention import Retention
 from .sources import existing_tables, find_sources
 
 
@@ -73,6 +74,7 @@ class Status:
     sync: sync.Health | None
     usage: list[Evidence]
     watches: list[Watch]
+    retention: Retention | None
     longest_wait_ms: float | None
 
     @property
@@ -165,6 +167,7 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
         sync=sync.health(connection) if is_on else None,
         usage=evidence.gather(connection),
         watches=evidence.watches(connection),
+        retention=retention.find(connection),
         longest_wait_ms=counts.get("unification_runs"),
     )
 

@@ -643,6 +643,12 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         for table in ("users", "profiles", "orders", "customers", "backup_orders", "loyalty_entries")
     ),
     Corruption(
+        "backups_kept_too_long",
+        "backups_in_their_time",
+        "backups were to be kept until 2025-01-31, {0} days ago",
+        """UPDATE unification_phases SET detail = detail || '{"keep_until": "2025-01-31"}' WHERE name = 'backup'""",
+    ),
+    Corruption(
         "a_table_off_the_list",
         "protection_in_force",
         "profiles is not on the list of protected tables",
@@ -663,6 +669,8 @@ def _expected(corruption: Corruption) -> str:
         return corruption.sample.format(one(ACCOUNT, *corruption.params))
     if corruption.name == "an_attached_row_written_since":
         return corruption.sample.format(one("SELECT min(id::text) FROM user_profiles"))
+    if corruption.name == "backups_kept_too_long":
+        return corruption.sample.format(one("SELECT (now() AT TIME ZONE 'UTC')::date - '2025-01-31'::date"))
     if corruption.name.startswith("a_changed_row_of_backup"):
         table = corruption.name.removeprefix("a_changed_row_of_")
         known = detail_of(connection, "backup")["tables"][table.removeprefix("backup_")]

@@ -90,6 +90,9 @@ class Command(BaseCommand):
             for fault in found.sync.faults:
                 line(self.style.ERROR(f"    {fault}"))
         self._print_usage(found)
+        if found.retention:
+            style = self.style.ERROR if found.retention.is_over else str
+            line(style(f"  {found.retention}"))
         if found.longest_wait_ms is not None:
             line(f"  the longest wait that a run caused: {found.longest_wait_ms:,.0f} ms")
 
