@@ -38,6 +38,7 @@ GROUPS = {
         Entry("Accounts", "manage_accounts", "admin:accounts_user_changelist", "accounts.view_user"),
         Entry("API keys", "key", "admin:accounts_apikey_changelist", "accounts.view_apikey"),
         Entry("Failed logins", "lock", "admin:axes_accessattempt_changelist", "axes.view_accessattempt"),
+        Entry("Tables", "database", "admin:tables", "orders.see_tables"),
     ),
     "Unification": (
         Entry("Phases", "timeline", "admin:legacy_customers_phase_changelist", "legacy_customers.view_phase"),

@@ -9,14 +9,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.staff_admin import viewer
+from orders import tables_admin
 from profiles.admin.records import ReadOnlyAdmin
 from profiles.admin.shown import as_json, moment
 from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
-from profiles.workplace import Tab, add_tab
+from profiles.workplace import Panel, Tab, add_tab
 
 from . import dashboard, provenance  # noqa: F401  (dashboard adds its panels)
 from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, LegacyWrite, Phase, VerificationRun
+from .unification import evidence, retention
 from .unification.field_map import Table
 
 
@@ -186,4 +188,18 @@ add_tab(
         show_origins,
         place=60,
     )
+)
+
+
+def show_usage(request: HttpRequest) -> dict[str, Any]:
+    """Who still uses the old shapes, what looks, and until when the backups are kept."""
+    return {
+        "used": evidence.gather(connection),
+        "watches": evidence.watches(connection),
+        "retention": retention.find(connection),
+    }
+
+
+tables_admin.parts.append(
+    Panel("usage", "The old world", tables_admin.NEEDS, "legacy_customers/tables/usage.html", show_usage)
 )

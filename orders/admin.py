@@ -13,6 +13,7 @@ from psycopg import sql
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
+from accounts.site import add_page
 from accounts.staff_admin import SignedAdmin, viewer
 from config.api.problems import Problem
 from profiles import parts
@@ -22,7 +23,7 @@ from profiles.models import Profile
 from profiles.widgets import ObjectField, in_words
 from profiles.workplace import Tab, add_number, add_tab
 
-from . import dashboard  # noqa: F401  (adds its panels)
+from . import dashboard, tables_admin  # noqa: F401  (dashboard adds its panels)
 from .models import Order
 from .services import orders as service
 
@@ -135,3 +136,5 @@ add_number(
         " UNION ALL SELECT o.user_id FROM orders AS o WHERE o.receipt_number = %(number)s)"
     )
 )
+
+add_page("tables", tables_admin.show)
