@@ -9,7 +9,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from .field_map import Kind
-from .sources import columns_of, existing_tables
+from .sources import columns_of
 from .sync import NOT_OURS
 from .sync_to_legacy import USERS
 
@@ -108,8 +108,3 @@ UNFOLDED = "SELECT 'log', shape, 'write', who, min(at), max(at), count(*) FROM u
 def fold(cursor: CursorWrapper) -> None:
     """Move what was logged into legacy_usage; what others log meanwhile stays for the next time."""
     cursor.execute(FOLD)
-
-
-def is_installed(connection: BaseDatabaseWrapper) -> bool:
-    """Whether there is a log."""
-    return "unification_uses" in existing_tables(connection)

@@ -1,0 +1,114 @@
+"""What the usage evidence costs those whom it watches, next to the same database without it, in one run.
+
+    python benchmarks/evidence.py [--people N] [--statements S] [--rounds R] [--workload NAME …]
+
+Makes a legacy database of N people (default 20,000) on the configured server, takes it over, and copies it; in one copy nothing
+watches. Two sessions take turns of S statements (400) on the two, in changing order, R times (15), without waiting for the disk
+at a commit, which would hide the cost. Prints microseconds per statement (medians) and the median of the rounds' ratios; the
+goal is 1.03 at most.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+import django  # noqa: E402
+
+django.setup()
+
+import psycopg  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+
+from legacy_customers.sample import people  # noqa: E402
+from legacy_customers.unification import evidence  # noqa: E402
+from tests.databases import rows, temporary_database  # noqa: E402
+
+GOAL = 1.03
+# Statement -> whose id it takes.
+WORKLOADS: dict[str, tuple[str, str]] = {
+    "read the view by id": ("SELECT * FROM customers_view WHERE id = %(id)s", "profiles"),
+    "read the view's list": ("SELECT * FROM customers_view WHERE id >= %(id)s ORDER BY id LIMIT 50", "profiles"),
+    "count the view": ("SELECT count(*), sum(total_spent) FROM customers_view WHERE id <> %(id)s", "profiles"),
+    "update the view": ("UPDATE customers_view SET phone = %(text)s WHERE id = %(id)s", "profiles"),
+    "update users": ("UPDATE users SET phone = %(text)s WHERE id = %(id)s", "users"),
+    "log in": ("UPDATE users SET last_login = now() WHERE id = %(id)s", "users"),
+    "insert orders": (
+        "INSERT INTO orders (order_number, customer_id, total_amount) VALUES (%(text)s, %(id)s, 10)",
+        "customers",
+    ),
+}
+
+
+def turn(session: "psycopg.Connection[Any]", statement: str, ids: list[Any], number: int, seed: int) -> float:
+    """Seconds for `number` statements; the same ones for the same seed."""
+    chance = random.Random(seed)
+    params = [{"id": chance.choice(ids), "text": f"{seed}-{n}-{chance.random()}"[:40]} for n in range(number)]
+    began = time.perf_counter()
+    for one in params:
+        session.execute(statement, one)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--people", type=int, default=20_000)
+    parser.add_argument("--statements", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--workload", action="append", choices=list(WORKLOADS))
+    options = parser.parse_args()
+    with temporary_database() as template:
+        with transaction.atomic():
+            people.generate(connection, options.people)
+        call_command("migrate", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+        ids = {
+            table: [row for (row,) in rows(f"SELECT id FROM {table} ORDER BY random() LIMIT 20000")]
+            for table in ("profiles", "users", "customers")
+        }
+        params = connection.get_connection_params()
+        keep = {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)}
+        connection.close()
+        with temporary_database(template) as plain:
+            evidence.remove(connection)
+            connection.close()
+            with temporary_database(template) as watched:
+                connection.close()
+                sessions = {
+                    name: psycopg.connect(dbname=name, autocommit=True, options="-c synchronous_commit=off", **keep)
+                    for name in (plain, watched)
+                }
+                compare(sessions[plain], sessions[watched], ids, options)
+                for session in sessions.values():
+                    session.close()
+
+
+def compare(plain: Any, watched: Any, ids: dict[str, list[Any]], options: argparse.Namespace) -> None:
+    print(f"{'microseconds a statement':24}{'watched':>10}{'plain':>10}{'ratio':>8}{'goal':>7}")
+    for name in options.workload or list(WORKLOADS):
+        statement, table = WORKLOADS[name]
+        number = options.statements if "count" not in name else max(options.statements // 40, 5)
+        times: dict[str, list[float]] = {"plain": [], "watched": []}
+        for number_of_round in range(options.rounds + 1):
+            order = [("plain", plain), ("watched", watched)]
+            for variant, session in order if number_of_round % 2 else reversed(order):
+                seconds = turn(session, statement, ids[table], number, number_of_round)
+                if number_of_round:  # the first one warms up
+                    times[variant].append(seconds / number * 1_000_000)
+        ratio = statistics.median(mine / theirs for mine, theirs in zip(times["watched"], times["plain"], strict=True))
+        medians = [statistics.median(times[variant]) for variant in ("watched", "plain")]
+        print(f"{name:24}{medians[0]:10,.0f}{medians[1]:10,.0f}{ratio:8.3f}{GOAL:7.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
