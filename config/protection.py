@@ -20,7 +20,8 @@ from psycopg import errors, sql
 from config import locks
 
 SOURCE = Path(__file__).resolve().parent / "sql"
-TRIGGER = "protection_truncate"
+# Of two triggers the first by its name speaks: one that says what to do instead comes before this one.
+TRIGGER = "unified_no_truncate"
 # Event trigger -> its event, its function, and the statements that it looks at. A table can be moved with its schema.
 EVENT_TRIGGERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "protection_drop": ("sql_drop", "refuse_drop", ()),

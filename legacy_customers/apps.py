@@ -19,7 +19,7 @@ class LegacyCustomersConfig(AppConfig):
         from . import erasure, source_rows  # noqa: F401  (each adds what it knows)
         from .unification import rollback
 
-        protection_plan.ways_back.append(rollback.is_whole)
+        protection_plan.ways_back.append(rollback.is_way_back)
         pre_migrate.connect(before_migrate, sender=self)
         post_migrate.connect(after_migrate, sender=self)
 
@@ -53,6 +53,7 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
         rollback.refuse_to_turn_round(connections[using])
     if _holds(plan, "0003_backup", backwards=True):
         rollback.refuse(connections[using], plan)
+    if rollback.is_way_back(connections[using], plan):
         protection.remove(connections[using])
     if plan:
         runs.begin(connections[using], plan)

@@ -167,7 +167,7 @@ ORDER BY 1
 def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
     """Everything that keeps the way back from being done, found before anything is changed."""
     found = []
-    if not is_whole(connection, plan) and (lost := protection_plan.losses(connection, plan)):
+    if not is_way_back(connection, plan) and (lost := protection_plan.losses(connection, plan)):
         found.append(
             "Nothing was taken over here, so nothing gives back what this would drop:\n  "
             + "\n  ".join(lost)
@@ -202,10 +202,10 @@ def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
     return found
 
 
-def is_whole(connection: BaseDatabaseWrapper, plan: protection_plan.Plan) -> bool:
-    """Whether the plan is the way back of a database that was taken over: it drops nothing that it has not given back."""
-    goes = any(back and (one.app_label, one.name) == ("legacy_customers", "0003_backup") for one, back in plan)
-    return goes and "backup_users" in existing_tables(connection)
+def is_way_back(connection: BaseDatabaseWrapper, plan: protection_plan.Plan) -> bool:
+    """Whether the plan takes the sync away, or goes on from there: what it drops then has been given back, or will be."""
+    begins = any(back and (one.app_label, one.name) == ("legacy_customers", "0011_sync") for one, back in plan)
+    return "backup_users" in existing_tables(connection) and (begins or has_begun(connection))
 
 
 def refuse(connection: BaseDatabaseWrapper, plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """A log of who writes the old shape where the sync does not tell: through customers_view, and in users and orders.
 
-A trigger appends a row for each statement, or for each row of a table that both applications write; nothing reads it but
-`fold`, which adds it to legacy_usage.
+Triggers append to it, for each session and shape once a second at most: what came between is counted with the next row, so that
+of a session's last second the count, never the use, can be lost. Nothing reads it but `fold`, which adds it to legacy_usage.
 """
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,7 +10,6 @@ from psycopg import sql
 
 from .field_map import Kind
 from .sources import columns_of
-from .sync import NOT_OURS
 from .sync_to_legacy import USERS
 
 SOURCE = "log"
@@ -18,11 +17,23 @@ SOURCE = "log"
 TRIGGER = "unification_log"
 OBJECTS = """
 CREATE TABLE IF NOT EXISTS unification_uses (
-    at timestamptz NOT NULL DEFAULT clock_timestamp(), shape text NOT NULL, who text NOT NULL
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), shape text NOT NULL, who text NOT NULL, count bigint NOT NULL
 );
 CREATE OR REPLACE FUNCTION unification_log() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    setting text := 'unification.log_' || TG_TABLE_NAME;
+    waiting text := current_setting(setting, true);
+    this_second text := extract(epoch FROM clock_timestamp())::bigint;
 BEGIN
-    INSERT INTO unification_uses (shape, who) VALUES (TG_TABLE_NAME, session_user);
+    IF current_setting('unification.sync', true) = 'on' THEN
+        RETURN NEW;
+    ELSIF split_part(waiting, ' ', 1) = this_second THEN
+        PERFORM set_config(setting, this_second || ' ' || split_part(waiting, ' ', 2)::bigint + 1, false);
+        RETURN NEW;
+    END IF;
+    INSERT INTO unification_uses (shape, who, count)
+    VALUES (TG_TABLE_NAME, session_user, coalesce(nullif(split_part(waiting, ' ', 2), '')::bigint, 0) + 1);
+    PERFORM set_config(setting, this_second || ' 0', false);
     RETURN NEW;
 END
 $$
@@ -31,8 +42,14 @@ VIEW_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log AFTER INSERT OR UPDATE OR DELETE ON customers_view FOR EACH STATEMENT"
     " EXECUTE FUNCTION unification_log()"
 )
-ROW_TRIGGER = sql.SQL(
-    "CREATE OR REPLACE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN ({condition} AND {not_ours})"
+# Both applications insert; what a row says tells them apart. A condition of this size costs less than a call.
+INSERT_TRIGGER = sql.SQL(
+    "CREATE OR REPLACE TRIGGER unification_log_insert BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition})"
+    " EXECUTE FUNCTION unification_log()"
+)
+# Which columns a statement names costs nothing to know.
+UPDATE_TRIGGER = sql.SQL(
+    "CREATE OR REPLACE TRIGGER unification_log_update BEFORE UPDATE OF {columns} ON {table} FOR EACH STATEMENT"
     " EXECUTE FUNCTION unification_log()"
 )
 
@@ -45,33 +62,24 @@ def triggers(connection: BaseDatabaseWrapper) -> dict[str, list[sql.Composable]]
     there = columns_of(connection, "users")
     copies = [field for field in USERS if field.column in there]
     if copies:
-        names = sql.SQL(", ")
         said = sql.SQL(" OR ").join(
             sql.SQL("NEW.{} IS TRUE" if field.kind is Kind.BOOLEAN else "NEW.{} IS NOT NULL").format(
                 sql.Identifier(field.column)
             )
             for field in copies
         )
-        changed = sql.SQL("({}) IS DISTINCT FROM ({})").format(
-            names.join(sql.Identifier("old", field.column) for field in copies),
-            names.join(sql.Identifier("new", field.column) for field in copies),
-        )
-        found["users"] = [_row_trigger("users", "INSERT", said), _row_trigger("users", "UPDATE", changed)]
+        found["users"] = _table_triggers("users", [field.column for field in copies], said)
     if columns_of(connection, "customers"):
-        named = sql.SQL("NEW.customer_id IS NOT NULL")
-        renamed = sql.SQL("NEW.customer_id IS NOT NULL AND NEW.customer_id IS DISTINCT FROM OLD.customer_id")
-        found["orders"] = [_row_trigger("orders", "INSERT", named), _row_trigger("orders", "UPDATE", renamed)]
+        found["orders"] = _table_triggers("orders", ["customer_id"], sql.SQL("NEW.customer_id IS NOT NULL"))
     return found
 
 
-def _row_trigger(table: str, event: str, condition: sql.Composable) -> sql.Composed:
-    return ROW_TRIGGER.format(
-        name=sql.Identifier(f"{TRIGGER}_{event.lower()}"),
-        event=sql.SQL(event),
-        table=sql.Identifier(table),
-        condition=sql.SQL("({})").format(condition),
-        not_ours=NOT_OURS,
-    )
+def _table_triggers(table: str, columns: list[str], said: sql.Composable) -> list[sql.Composable]:
+    name = sql.Identifier(table)
+    return [
+        INSERT_TRIGGER.format(table=name, condition=said),
+        UPDATE_TRIGGER.format(table=name, columns=sql.SQL(", ").join(map(sql.Identifier, columns))),
+    ]
 
 
 STANDING = """
@@ -96,13 +104,15 @@ def stop(cursor: CursorWrapper, *relations: str) -> None:
 
 
 FOLD = """
-WITH moved AS (DELETE FROM unification_uses RETURNING at, shape, who)
+WITH moved AS (DELETE FROM unification_uses RETURNING at, shape, who, count)
 INSERT INTO legacy_usage AS u (source, shape, kind, who, first_at, last_at, count)
-SELECT 'log', shape, 'write', who, min(at), max(at), count(*) FROM moved GROUP BY shape, who
+SELECT 'log', shape, 'write', who, min(at), max(at), sum(count) FROM moved GROUP BY shape, who
 ON CONFLICT (source, shape, kind, who) DO UPDATE SET first_at = least(u.first_at, EXCLUDED.first_at),
     last_at = greatest(u.last_at, EXCLUDED.last_at), count = u.count + EXCLUDED.count
 """
-UNFOLDED = "SELECT 'log', shape, 'write', who, min(at), max(at), count(*) FROM unification_uses GROUP BY shape, who"
+UNFOLDED = (
+    "SELECT 'log', shape, 'write', who, min(at), max(at), sum(count)::bigint FROM unification_uses GROUP BY shape, who"
+)
 
 
 def fold(cursor: CursorWrapper) -> None:

@@ -227,8 +227,8 @@ def test_the_views_go_with_the_protection() -> None:
 BREAK = {
     "ALTER EVENT TRIGGER protection_drop DISABLE": "event trigger protection_drop is disabled",
     "DROP EVENT TRIGGER protection_rename": "event trigger protection_rename is missing",
-    "ALTER TABLE bottles DISABLE TRIGGER protection_truncate": (
-        "trigger protection_truncate on bottles is missing or asleep"
+    "ALTER TABLE bottles DISABLE TRIGGER unified_no_truncate": (
+        "trigger unified_no_truncate on bottles is missing or asleep"
     ),
 }
 

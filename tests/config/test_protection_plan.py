@@ -158,8 +158,8 @@ def test_the_command_goes_back_when_it_is_told_why() -> None:
 
 @pytest.mark.usefixtures("shop_of_one")
 def test_the_command_ends_with_3_where_something_is_not_in_force(capsys: pytest.CaptureFixture[str]) -> None:
-    run("ALTER TABLE users DISABLE TRIGGER protection_truncate")
+    run("ALTER TABLE users DISABLE TRIGGER unified_no_truncate")
     with pytest.raises(SystemExit) as ended:
         call_command("protection", no_color=True)
     assert ended.value.code == 3
-    assert capsys.readouterr().out.endswith("trigger protection_truncate on users is missing or asleep\n")
+    assert capsys.readouterr().out.endswith("trigger unified_no_truncate on users is missing or asleep\n")

@@ -208,3 +208,15 @@ def test_the_way_back_takes_it_all_away(seed: str) -> None:
     assert rows("SELECT proname FROM pg_proc WHERE proname LIKE 'unification%%' OR proname LIKE 'protection%%'") == []
     assert rows("SELECT evtname FROM pg_event_trigger") == []
     assert one("SELECT to_regclass('unification_uses') IS NULL")
+
+
+def test_a_busy_writer_is_logged_once_a_second_and_counted_whole(seed: str, old_application: Session) -> None:
+    for n in range(300):
+        old_application.execute("UPDATE users SET phone = %s WHERE false", [str(n)])
+    assert one("SELECT count(*) FROM unification_uses") < 300
+    # As if it were the next second.
+    old_application.execute(
+        "SELECT set_config('unification.log_users', '1 ' || split_part(current_setting('unification.log_users'), ' ', 2), false)"
+    )
+    old_application.execute("UPDATE users SET phone = 'last' WHERE false")
+    assert found("users") == [("users", "write", "old_shop", 301, LOG)]

@@ -637,8 +637,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         Corruption(
             f"{table}_can_be_truncated",
             "protection_in_force",
-            f"trigger protection_truncate on {table} is missing or asleep",
-            f"ALTER TABLE {table} DISABLE TRIGGER protection_truncate",
+            f"trigger unified_no_truncate on {table} is missing or asleep",
+            f"ALTER TABLE {table} DISABLE TRIGGER unified_no_truncate",
         )
         for table in ("users", "profiles", "orders", "customers", "backup_orders", "loyalty_entries")
     ),
