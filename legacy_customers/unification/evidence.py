@@ -269,7 +269,7 @@ def _sample(connection: BaseDatabaseWrapper, *, keep: bool) -> None:
         for shape in usage_log.logged(cursor):
             cursor.execute(MOVE, {"source": LOG, "shape": shape, "who": "", "value": 0})
         for grown in _growth(connection, cursor):
-            if keep and grown.count:
+            if grown.count and (keep or grown.source != SCANS):
                 cursor.execute(KEEP, [grown.source, grown.shape, grown.who, grown.first_at, grown.last_at, grown.count])
         for counter in usage_counters.read(connection):
             cursor.execute(
@@ -304,7 +304,7 @@ def _growth(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Iterator[
 
 @contextmanager
 def own_reads(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """What is read meanwhile is ours: a sample before, and the counters taken as they are after."""
+    """What is scanned meanwhile is ours: a sample before, and those counters taken as they are after."""
     sample(connection)
     try:
         yield

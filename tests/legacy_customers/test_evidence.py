@@ -82,6 +82,8 @@ def test_what_we_read_ourselves_is_nobodys_use(seed: str) -> None:
     evidence.sample(connection)
     assert verify(connection).passed
     call_command("unification_status", stdout=StringIO())
+    run("SELECT pg_stat_force_next_flush()")
+    run("SELECT 1")
     assert found(*evidence.SHAPES) == []
 
 
