@@ -68,7 +68,7 @@ def test_a_reader_of_the_view_is_caught_with_its_role(seed: str, old_application
 def test_read_only_and_parallel_readers_count_too(seed: str, old_application: Session) -> None:
     evidence.sample(connection)
     old_application.execute("SET default_transaction_read_only = on; SET min_parallel_table_scan_size = 0")
-    old_application.execute("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET debug_parallel_query = on")
+    old_application.execute("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0")
     plan = [line for (line,) in old_application.execute("EXPLAIN SELECT count(*) FROM customers_view")]
     assert any("Workers Planned" in line for line in plan)
     old_application.execute("SELECT count(*) FROM customers_view")
