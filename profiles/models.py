@@ -68,6 +68,12 @@ class Profile(models.Model):
     is_verified = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(null=True, blank=True, auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(null=True, blank=True, auto_now=True, db_default=Now())
+    legacy_extra = models.JSONField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Columns of the old tables that nobody here knows: table, row, column. Filled when those tables go.",
+    )
     search_text = SearchText(help_text="Names, contact address and phone, folded; made by the database.")
     merged_into = models.ForeignKey(
         "self",

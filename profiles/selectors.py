@@ -280,8 +280,8 @@ ORDER: Mapping[str, str] = {
     "delivery_fee": "o.delivery_fee",
     "total_amount": "o.total_amount",
     "refunded_amount": "o.refunded_amount",
-    "created_at": "o.created_at AT TIME ZONE 'UTC'",
-    "updated_at": "o.updated_at AT TIME ZONE 'UTC'",
+    "created_at": "o.created_at::timestamptz",
+    "updated_at": "o.updated_at::timestamptz",
 }
 # What counts as bought: neither held nor taken back. A partial refund is subtracted.
 BOUGHT = sql.SQL(
@@ -331,7 +331,7 @@ SELECT p.id, p.user_id, p.loyalty_points, p.total_spent, p.order_count,
 FROM {people}
 CROSS JOIN LATERAL (
     SELECT count(*) AS orders, coalesce(sum({spent}), 0) AS spent,
-        min(o.created_at) AT TIME ZONE 'UTC' AS first_at, max(o.created_at) AT TIME ZONE 'UTC' AS last_at
+        min(o.created_at)::timestamptz AS first_at, max(o.created_at)::timestamptz AS last_at
     FROM orders AS o WHERE o.user_id = p.user_id AND {bought}
 ) AS bought
 CROSS JOIN LATERAL (
@@ -342,7 +342,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('month', month, 'orders', orders, 'spent', spent) ORDER BY month) AS list
     FROM (
-        SELECT to_char(o.created_at AT TIME ZONE 'UTC' AT TIME ZONE %(zone)s, 'YYYY-MM') AS month,
+        SELECT to_char(o.created_at::timestamptz AT TIME ZONE %(zone)s, 'YYYY-MM') AS month,
             count(*) AS orders, sum({spent}) AS spent
         FROM orders AS o WHERE o.user_id = p.user_id AND {bought} AND isfinite(o.created_at)
             AND o.created_at >= timezone('UTC', now()) - interval '1 year'

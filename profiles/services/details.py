@@ -23,7 +23,9 @@ SUMS = {
     "order_count": "update_purchase_stats",
     "last_order_date": "update_purchase_stats",
 }
-NEVER = frozenset({"id", "user", "search_text", "created_at", "updated_at", "merged_into", "erased_at", *SUMS})
+NEVER = frozenset(
+    {"id", "user", "search_text", "legacy_extra", "created_at", "updated_at", "merged_into", "erased_at", *SUMS}
+)
 # `is_active` is the login's; whoever deactivates a person means both.
 WRITABLE = frozenset(field.name for field in Profile._meta.concrete_fields) - NEVER | {"is_active"}
 

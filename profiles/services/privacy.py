@@ -68,15 +68,15 @@ def _answers(signal: Signal, person: _Person, using: str, **given: Any) -> Itera
 SECTIONS: dict[str, str] = {
     "accounts": """SELECT jsonb_build_object('id', u.id, 'email', u.email, 'role', u.role::text, 'active', u.active,
             'email_verified', u.email_verified, 'phone_verified', u.phone_verified, 'age_verified', u.age_verified,
-            'terms_accepted', u.terms_accepted, 'tenant_id', u.tenant_id, 'last_login', u.last_login AT TIME ZONE 'UTC',
-            'created_at', u.created_at AT TIME ZONE 'UTC', 'updated_at', u.updated_at AT TIME ZONE 'UTC'), u.id::text
+            'terms_accepted', u.terms_accepted, 'tenant_id', u.tenant_id, 'last_login', u.last_login::timestamptz,
+            'created_at', u.created_at::timestamptz, 'updated_at', u.updated_at::timestamptz), u.id::text
         FROM users AS u WHERE u.id = ANY(%(users)s)""",
     "profiles": """SELECT to_jsonb(p) - 'search_text' - %(hidden)s::text[], concat(p.merged_into_id, p.id)
         FROM profiles AS p WHERE p.id = ANY(%(profiles)s)""",
     "aliases": """SELECT jsonb_build_object('id', a.id, 'profile_id', a.profile_id), a.id::text
         FROM profile_aliases AS a WHERE a.profile_id = ANY(%(profiles)s)""",
     "orders": """SELECT to_jsonb(o) - %(staff)s::text[] - 'content_digest'
-            || jsonb_build_object('created_at', o.created_at AT TIME ZONE 'UTC', 'updated_at', o.updated_at AT TIME ZONE 'UTC'), o.id::text
+            || jsonb_build_object('created_at', o.created_at::timestamptz, 'updated_at', o.updated_at::timestamptz), o.id::text
         FROM orders AS o WHERE o.user_id = ANY(%(users)s)""",
     "order_events": """SELECT to_jsonb(e) - %(staff)s::text[], lpad(e.id::text, 20, '0')
         FROM order_events AS e JOIN orders AS o ON o.id = e.order_id WHERE o.user_id = ANY(%(users)s)""",
@@ -188,6 +188,7 @@ NEUTRAL: dict[str, str] = {
     "country": "'USA'",
     "customer_type": "'regular'",
     **dict.fromkeys(("preferred_payment_method", "experience_level", "price_range", "language", "timezone"), "NULL"),
+    "legacy_extra": "NULL",
     "notes": "NULL",
     "preferences": "'{}'",
     **dict.fromkeys(("needs", "medical_conditions", "preferred_categories", "preferred_effects"), "'[]'"),

@@ -78,7 +78,17 @@ def plant() -> Marks:
     user = UserFactory(id=IDS["user"], email=EMAIL, tenant_id=TENANT)
     Profile.objects.filter(user=user).delete()  # it is to have a known id
     profile = Profile(id=IDS["profile"], user=user)
-    kept = {"id", "user", "phone", "search_text", "merged_into", "erased_at", "created_at", "updated_at"}
+    kept = {
+        "id",
+        "user",
+        "phone",
+        "search_text",
+        "legacy_extra",
+        "merged_into",
+        "erased_at",
+        "created_at",
+        "updated_at",
+    }
     for field in Profile._meta.fields:
         if field.name in kept:
             continue

@@ -63,6 +63,7 @@ PERSONAL: dict[str, Any] = {
     "sms_consent": True,
     "tags": [f"{SECRET}23"],
     "notes": f"{SECRET}24",
+    "legacy_extra": {"customers": {f"{SECRET}25": {"tier": f"{SECRET}26"}}},
     "is_verified": True,
 }
 FIGURES = {
@@ -148,6 +149,7 @@ def test_no_table_holds_a_personal_value_any_more() -> None:
         name: {} if isinstance(value, dict) else [] if isinstance(value, list) else None
         for name, value in PERSONAL.items()
     } | {
+        "legacy_extra": None,
         "country": "USA",
         "customer_type": "regular",
         "price_range": None,
