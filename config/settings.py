@@ -40,6 +40,15 @@ UNIFICATION_WAITER_MS: int = env.int("UNIFICATION_WAITER_MS", default=100)
 UNIFICATION_VACUUM_S: int = env.int("UNIFICATION_VACUUM_S", default=600)
 # For how long the backups of the old tables are kept: the date is set down when they are made.
 UNIFICATION_BACKUP_DAYS: int = env.int("UNIFICATION_BACKUP_DAYS", default=90)
+# The contract phase: days between two of its steps, days for which nobody may have used what a step drops (by default longer
+# than a month: some come once a month), where the dumps of what is dropped go, and the directory of pg_dump and pg_restore where
+# those on the path do not fit the server.
+UNIFICATION_CONTRACT_DAYS: int = env.int("UNIFICATION_CONTRACT_DAYS", default=7)
+UNIFICATION_SILENT_DAYS: int = env.int("UNIFICATION_SILENT_DAYS", default=5 * UNIFICATION_CONTRACT_DAYS)
+UNIFICATION_DUMP_DIR: str = env.str("UNIFICATION_DUMP_DIR", default=str(BASE_DIR / ".local" / "dumps"))
+PG_BIN: str = env.str("PG_BIN", default="")
+# Whether the old world is still there: off when all steps of the contract phase are done.
+LEGACY: bool = env.bool("LEGACY", default=True)
 
 # Where the embedded PostgreSQL keeps its data when DATABASE_URL is unset.
 EMBEDDED_POSTGRES_DIR: str = env.str("EMBEDDED_POSTGRES_DIR", default=str(BASE_DIR / ".local" / "postgres"))
@@ -62,7 +71,7 @@ INSTALLED_APPS = [
     "accounts",
     "profiles",
     "orders",
-    "legacy_customers",
+    *(["legacy_customers"] if LEGACY else []),
 ]
 
 MIDDLEWARE = [
@@ -122,11 +131,14 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "accounts.validators.StorablePasswordValidator"},
 ]
-# The first writes: raw bcrypt, which the old application reads too. It stays first until the contract phase.
+# The first writes, and a login that another one made is then written anew: raw bcrypt as long as the old application reads
+# it, too.
 PASSWORD_HASHERS = [
     "accounts.hashers.LegacyBcryptHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+if not LEGACY:
+    PASSWORD_HASHERS.reverse()
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",

@@ -1,12 +1,15 @@
 """The old world in the admin: to be read, never written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 from django.contrib import admin
-from django.db import connection
+from django.db import ProgrammingError, connection
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from psycopg.errors import UndefinedTable
 
 from accounts.staff_admin import viewer
 from orders import tables_admin
@@ -17,9 +20,29 @@ from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import Panel, Tab, add_tab
 
 from . import dashboard, provenance  # noqa: F401  (dashboard adds its panels)
-from .models import ApiUsage, Attachment, CustomerIdentity, LegacyCustomer, LegacyWrite, Phase, VerificationRun
+from .models import (
+    ApiUsage,
+    Attachment,
+    ContractStep,
+    CustomerIdentity,
+    LegacyCustomer,
+    LegacyWrite,
+    Phase,
+    VerificationRun,
+)
 from .unification import evidence, retention
 from .unification.field_map import Table
+
+
+@contextmanager
+def _gone_is_not_found() -> Iterator[None]:
+    """The contract phase drops the view before its page goes."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, UndefinedTable):
+            raise
+        raise Http404("customers_view was dropped by the contract phase.") from error
 
 
 @admin.register(LegacyCustomer)
@@ -68,6 +91,14 @@ class LegacyCustomerAdmin(ReadOnlyAdmin):
     tags_json = as_json("tags")
     created = moment("created_at", "created")
     updated = moment("updated_at", "updated")
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with _gone_is_not_found():
+            return super().changelist_view(request, *args, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with _gone_is_not_found():
+            return super().changeform_view(request, *args, **kwargs)
 
     @admin.display(boolean=True)
     def active(self, customer: LegacyCustomer) -> bool | None:
@@ -134,6 +165,20 @@ class VerificationRunAdmin(ReadOnlyAdmin):
         runs: QuerySet[Any] = super().get_queryset(request)
         match = getattr(request, "resolver_match", None)
         return runs.defer("report") if match and match.url_name.endswith("_changelist") else runs
+
+
+@admin.register(ContractStep)
+class ContractStepAdmin(ReadOnlyAdmin):
+    """What the contract phase has done, also what was undone since."""
+
+    list_display = ("name", "done", "undone", "by", "forced", "dump")
+    ordering = ("-id",)
+    fields = ("name", "begun", "done", "undone", "by", "forced", "dump", "sha256", "noted")
+    readonly_fields = ("begun", "done", "undone", "noted")
+    begun = moment("begun_at", "begun")
+    done = moment("done_at", "done")
+    undone = moment("undone_at", "undone")
+    noted = as_json("detail")
 
 
 @admin.register(ApiUsage)

@@ -270,6 +270,35 @@ class VerificationRun(models.Model):
         return f"{self.taken_at:%Y-%m-%d %H:%M} {'passed' if self.passed else 'FAILED'}"
 
 
+class ContractStep(models.Model):
+    """A step of the contract phase: when it was done and by whom, why in spite of what, and where its dump is.
+
+    A step that was undone stays on record; only one that was not counts.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=32)
+    begun_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+    undone_at = models.DateTimeField(null=True)
+    by = models.CharField(max_length=63, help_text="A database role.")
+    forced = models.TextField(db_default="", default="", help_text="Why it was done in spite of what spoke against it.")
+    dump = models.TextField(db_default="", default="", help_text="The file with what it dropped.")
+    sha256 = models.CharField(max_length=64, db_default="", default="")
+    detail = models.JSONField(db_default={}, default=dict)
+
+    class Meta:
+        db_table = "unification_contract"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(undone_at=None), name="unification_contract_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {'undone' if self.undone_at else 'done' if self.done_at else 'begun'}"
+
+
 class ApiUsage(models.Model):
     """Calls of a superseded path by one client on one day: the contract phase asks who is still there.
 

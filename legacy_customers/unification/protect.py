@@ -10,6 +10,6 @@ TABLES = (
     *(f"backup_{table}" for table in LEGACY_TABLES),
     *("legacy_identities", "legacy_attachments", "legacy_deletions", "legacy_moved_logins", "legacy_writes"),
     *("unification_phases", "unification_verifications", "api_usage", "legacy_usage"),
-    "legacy_usage_counters",
+    *("legacy_usage_counters", "unification_contract"),
 )
 ALL = (*lasting.TABLES, *TABLES)

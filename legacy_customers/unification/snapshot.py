@@ -17,6 +17,7 @@ class Outcome:
     """What one check saw. `rows` were looked at, of at least `expected`; `samples` name some of the `differences`.
 
     `note` is what is to be known of a check that passed.
+    `not_applicable` says which step of the contract phase left it nothing to look at: then it is neither passed nor failed.
     """
 
     rows: int = 0
@@ -25,11 +26,12 @@ class Outcome:
     samples: list[str] = field(default_factory=list)
     explained: int = 0
     note: str = ""
+    not_applicable: str = ""
 
     @property
     def passed(self) -> bool:
         """No difference, and nothing that should have been there went unseen."""
-        return self.differences == 0 and self.rows >= self.expected
+        return not self.not_applicable and self.differences == 0 and self.rows >= self.expected
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,14 @@ def columns_of(connection: BaseDatabaseWrapper, table: str) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
-def find_sources(connection: BaseDatabaseWrapper) -> Sources | None:
+def find_sources(connection: BaseDatabaseWrapper, prefix: str = "") -> Sources | None:
     """The legacy tables of this database; None where there are none, and every legacy step is a no-op.
 
-    The legacy world is there as long as its `customers` table is.
+    The legacy world is there as long as its `customers` table is. With the prefix of the backups they tell what it was.
     """
-    if not (customers := columns_of(connection, "customers")):
+    if not (customers := columns_of(connection, f"{prefix}customers")):
         return None
-    columns = {table: columns_of(connection, table) for table in LEGACY_TABLES}
+    columns = {table: columns_of(connection, f"{prefix}{table}") for table in LEGACY_TABLES}
     return Sources(
         role_type=columns["users"]["role"],
         has_tenant="tenant_id" in columns["users"],

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import evidence, retention, sync
+from . import contract_state, evidence, retention, sync
 from .evidence import Evidence, Watch
 from .retention import Retention
 from .sources import existing_tables, find_sources
@@ -152,7 +152,8 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
     pauses = [Paused(*row) for row in all_of(PAUSES)] if "unification_pauses" in tables else []
     counts = {table: all_of(query)[0][0] for table, query in COUNTS.items() if table in tables}
     applied = {name for app, name in _applied(connection) if app == "legacy_customers"}
-    has_legacy = find_sources(connection) is not None
+    contracted = contract_state.done(connection)
+    has_legacy = bool(contracted) or find_sources(connection) is not None
     is_on = has_legacy and "0011_sync" in applied
     return Status(
         state=_state(has_legacy, is_on, holder, steps, pauses, applied),
@@ -164,7 +165,7 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
         logged=counts.get("unification_changes"),
         conflicts=counts.get("field_conflicts"),
         suggestions=counts.get("merge_suggestions"),
-        sync=sync.health(connection) if is_on else None,
+        sync=sync.health(connection) if is_on and "users_columns" not in contracted else None,
         usage=evidence.gather(connection),
         watches=evidence.watches(connection),
         retention=retention.find(connection),

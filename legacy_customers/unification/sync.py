@@ -4,6 +4,7 @@ Statement triggers on the legacy tables and on profiles, all rendered from the f
 `unification.sync`, which keeps the triggers from answering each other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -269,17 +270,40 @@ WHERE proname LIKE 'unification\\_sync%' AND pronamespace = current_schema()::re
 """
 
 
+# How orders were left, and which are gone, is asked as long as there are backups to hold them against.
+BOOKS = frozenset(
+    {
+        *(("orders", f"unification_sync_{kind}") for kind in ("updated", "deleted")),
+        *((f"unification_sync_orders_{kind}", "") for kind in ("updated", "deleted")),
+        ("unification_sync_left", "gone orders"),
+        ("unification_sync_hash", "src orders"),
+    }
+)
+
+
 def remove(cursor: CursorWrapper) -> None:
     """Turn the sync off, and drop its functions."""
+    drop_triggers(cursor)
+    drop_functions(cursor)
+
+
+def drop_triggers(cursor: CursorWrapper, keep: Collection[tuple[str, str]] = ()) -> None:
+    """Turn the sync off, but for those triggers (table, name) of `keep`."""
     for trigger in TRIGGERS:
-        cursor.execute(
-            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                sql.Identifier(trigger.name), sql.Identifier(trigger.table)
+        if (trigger.table, trigger.name) not in keep:
+            cursor.execute(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                    sql.Identifier(trigger.name), sql.Identifier(trigger.table)
+                )
             )
-        )
+
+
+def drop_functions(cursor: CursorWrapper, keep: Collection[tuple[str, str]] = ()) -> None:
+    """Drop the functions, but for those (name, arguments) of `keep`."""
     cursor.execute(FUNCTIONS)
     for name, arguments in cursor.fetchall():
-        cursor.execute(sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments)))
+        if (name, arguments) not in keep:
+            cursor.execute(sql.SQL("DROP FUNCTION {}({})").format(sql.Identifier(name), sql.SQL(arguments)))
 
 
 STATES = """
@@ -298,18 +322,19 @@ class Health:
     handovers: int
 
 
-def health(connection: BaseDatabaseWrapper) -> Health:
-    """Whether every trigger of the sync is there and enabled."""
+def health(connection: BaseDatabaseWrapper, only: Collection[tuple[str, str]] | None = None) -> Health:
+    """Whether every trigger of the sync, or of `only`, is there and enabled."""
     with connection.cursor() as cursor:
         cursor.execute(STATES)
         found = {(relation.rpartition(".")[2].strip('"'), name): state for relation, name, state in cursor.fetchall()}
         cursor.execute("SELECT count(*) FROM legacy_handovers")
         handovers = cursor.fetchone()[0]
     faults = []
-    for trigger in TRIGGERS:
+    wanted = [trigger for trigger in TRIGGERS if only is None or (trigger.table, trigger.name) in only]
+    for trigger in wanted:
         state = found.get((trigger.table, trigger.name))
         if state is None:
             faults.append(f"trigger {trigger.name} on {trigger.table} is missing")
         elif state in SLEEPING:
             faults.append(f"trigger {trigger.name} on {trigger.table} {SLEEPING[state]}")
-    return Health(len(TRIGGERS), faults, handovers)
+    return Health(len(wanted), faults, handovers)

@@ -1,14 +1,15 @@
 """The only judge: everything is read in one snapshot, and every difference is counted and named."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import backup, evidence, fingerprint, phases, usage_counters
+from . import backup, contract_fence, contract_state, evidence, fingerprint, phases, usage_counters
 from .checks import (
     ALWAYS,
     WITH_LEGACY,
@@ -17,6 +18,7 @@ from .checks import (
     old_trigger_gone,
 )
 from .conservation import Tally, tally
+from .contract_checks import BEGINS_WITH, ENDS_WITH
 from .snapshot import Outcome, Snapshot
 from .sources import LEGACY_TABLES, existing_tables, find_sources
 
@@ -31,7 +33,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return bool(self.checks) and all(outcome.passed for outcome in self.checks.values())
+        return not self.failed and any(outcome.passed for outcome in self.checks.values())
+
+    @property
+    def failed(self) -> dict[str, Outcome]:
+        """What found a difference, or did not see what it should have seen."""
+        return {name: seen for name, seen in self.checks.items() if not seen.passed and not seen.not_applicable}
 
     def as_json(self) -> dict[str, Any]:
         """The evidence: counts and sample ids, no personal values."""
@@ -56,33 +63,56 @@ def verify(connection: BaseDatabaseWrapper) -> Report:
             )
         legacy = bool(fingerprint.recorded(connection))
         backed_up = phases.detail_of(connection, backup.PHASE).get("tables", {})
-        snapshot = Snapshot(connection, cursor, find_sources(connection), backed_up)
+        contracted = contract_state.done(connection)
+        sources = find_sources(connection) or (find_sources(connection, prefix="backup_") if contracted else None)
+        snapshot = Snapshot(connection, cursor, sources, backed_up)
         taken_at = snapshot.one("SELECT now()")[0]
         if legacy and (open_phases := unfinished(snapshot)):
             raise UnificationUnfinished(
                 f"The unification has not finished: {', '.join(open_phases)}. Run `manage.py migrate`, then verify."
             )
-        checks = {check.__name__: check(snapshot) for check in ALWAYS}
+        judge = partial(_judge, snapshot, contracted)
+        checks = {check.__name__: judge(check) for check in ALWAYS}
         balance: list[Tally] = []
-        if legacy and (absent := _absent(snapshot)):
+        if legacy and (absent := _absent(snapshot, contracted)):
             # What cannot be read cannot be judged, and a check that was not run is no pass.
             names = [check.__name__ for check in (*WITH_LEGACY, cells_conserved)]
             checks |= {name: Outcome(0, 1, 1, [f"not run, for there is no {absent}"]) for name in names}
-            checks |= {check.__name__: check(snapshot) for check in (backups_untouched, old_trigger_gone)}
-        elif legacy and snapshot.sources:
-            checks |= {check.__name__: check(snapshot) for check in WITH_LEGACY}
-            balance = list(tally(connection, cursor, snapshot.sources))
-            checks["cells_conserved"] = cells_conserved(snapshot, balance)
+            checks |= {check.__name__: judge(check) for check in (backups_untouched, old_trigger_gone)}
+        elif legacy and (sources or contracted):
+            checks |= {check.__name__: judge(check) for check in WITH_LEGACY}
+            if sources:
+                balance = list(tally(connection, cursor, sources))
+            checks["cells_conserved"] = _ended("cells_conserved", contracted) or cells_conserved(snapshot, balance)
+        checks |= {check.__name__: judge(check) for check, step in BEGINS_WITH.items() if step in contracted}
     return Report(taken_at, checks, balance)
 
 
-def _absent(snapshot: Snapshot) -> str:
-    """The legacy tables and backups that are gone, as text; empty where all are there."""
-    wanted = [*LEGACY_TABLES, *(f"backup_{table}" for table in LEGACY_TABLES)]
+def _judge(
+    snapshot: Snapshot, contracted: Mapping[str, contract_state.Record], check: Callable[[Snapshot], Outcome]
+) -> Outcome:
+    return _ended(check.__name__, contracted) or check(snapshot)
+
+
+def _ended(check: str, contracted: Mapping[str, contract_state.Record]) -> Outcome | None:
+    """The outcome of a check that does not apply after a step that was done; None where it does."""
+    record = contracted.get(ENDS_WITH.get(check, ""))
+    if record is None:
+        return None
+    return Outcome(not_applicable=f"since {record.done_at:%Y-%m-%d}, when the contract step {record.name} was done")
+
+
+def _absent(snapshot: Snapshot, contracted: Mapping[str, contract_state.Record]) -> str:
+    """The legacy tables and backups that are gone, and that no step of the contract phase took, as text."""
+    wanted = [
+        *(table for table in LEGACY_TABLES if "legacy_tables" not in contracted or table in contract_fence.LIVE),
+        *(f"backup_{table}" for table in LEGACY_TABLES if "backups" not in contracted),
+    ]
     there = existing_tables(snapshot.connection)
     return ", ".join(table for table in wanted if table not in there)
 
 
+EVERY = (*ALWAYS, *WITH_LEGACY, cells_conserved, *BEGINS_WITH)
 PHASES = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders", "sync")
 
 
@@ -98,6 +128,6 @@ class UnificationUnfinished(Exception):
 
 def lines(report: Report) -> Iterator[tuple[str, Outcome, str]]:
     """Name, outcome and the check's own sentence, for printing."""
-    sentences = {check.__name__: check.__doc__ or "" for check in (*ALWAYS, *WITH_LEGACY, cells_conserved)}
+    sentences = {check.__name__: check.__doc__ or "" for check in EVERY}
     for name, outcome in report.checks.items():
         yield name, outcome, sentences[name].splitlines()[0]

@@ -1,6 +1,8 @@
 """The whole way there and back by a role that owns the legacy tables and is no superuser."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -12,6 +14,7 @@ from legacy_customers.unification import evidence
 from legacy_customers.unification.evidence import VIEW
 from legacy_customers.unification.verify import verify
 from tests.databases import maintenance, one, rows, run, temporary_database
+from tests.legacy_customers.contract import STEPS, contract, failures, step, wait
 
 
 @pytest.fixture
@@ -60,3 +63,21 @@ def test_a_role_without_event_triggers_has_what_else_there_is_and_leaves_nothing
     after = rows("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1")
     assert [name for name in after if name in before] == before
     assert rows("SELECT viewname FROM pg_views WHERE viewname LIKE 'protection%%'") == []
+
+
+@pytest.mark.usefixtures("as_plain_role")
+def test_such_a_role_goes_through_the_contract_phase_too(settings: Any, tmp_path: Path) -> None:
+    settings.UNIFICATION_DUMP_DIR = str(tmp_path)
+    call_command("migrate", verbosity=0)
+    for name in STEPS:
+        wait()
+        # Nobody can watch the view's readers here.
+        step(name, force="asked everybody" if name in ("customers_view", "backups") else "")
+        assert failures() == {}
+        if name in ("fence", "legacy_tables", "customers_view", "timestamps"):
+            assert contract("--undo") == f"{name} is undone.\n"
+            assert failures() == {}
+            wait()
+            step(name, force="asked everybody" if name == "customers_view" else "")
+    with pytest.raises(DatabaseError, match="other objects depend on"):
+        run("DROP TABLE unification_contract")

@@ -876,6 +876,7 @@ def test_the_command_writes_the_evidence_to_a_file(seed: str, tmp_path: Path) ->
         "samples": [],
         "explained": 0,
         "note": "",
+        "not_applicable": "",
         "passed": True,
     }
     assert {"table": "customers", "column": "email", "rows": 10, "cells": 10, "carried": 10}.items() <= next(

@@ -53,6 +53,9 @@ class Command(BaseCommand):
             self.stdout.write("")
         self.stdout.write(f"{'check':30}{'result':8}{'rows':>11}{'explained':>11}{'different':>11}")
         for name, outcome, sentence in lines(report):
+            if outcome.not_applicable:
+                self.stdout.write(f"{name:30}n/a     {outcome.not_applicable}")
+                continue
             result = "passed" if outcome.passed else "FAILED"
             style = self.style.SUCCESS if outcome.passed else self.style.ERROR
             self.stdout.write(

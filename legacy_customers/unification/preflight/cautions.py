@@ -4,6 +4,7 @@ What the rows themselves give reason to say is in rows.py.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..old_trigger import FUNCTION, NAME
 from .found import COLUMNS, INSERTED, Caution, Found
@@ -18,11 +19,11 @@ def _named(code: str, problem: str, way_out: str, names: list[str]) -> Iterator[
         yield Caution(code, f"{problem}.", way_out, tuple(names))
 
 
-def long_transactions(found: Found) -> Iterator[Caution]:
-    """Whoever holds one table for long makes each step that needs it wait."""
-    told = [
+def open_for_long(rows: Callable[..., list[tuple[Any, ...]]]) -> list[str]:
+    """Transactions that are open for more than LONG, each with who and since when; `rows` gives what a query finds."""
+    return [
         row[0]
-        for row in found.rows(
+        for row in rows(
             "SELECT format('pid %%s (%%s) since %%s', a.pid, concat_ws(', ', a.usename, nullif(a.application_name, ''),"
             " a.state), date_trunc('second', a.xact_start)) FROM pg_stat_activity AS a"
             " WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
@@ -31,13 +32,18 @@ def long_transactions(found: Found) -> Iterator[Caution]:
         )
     ] + [
         row[0]
-        for row in found.rows(
+        for row in rows(
             "SELECT format('prepared transaction %%s (%%s) since %%s', gid, owner, date_trunc('second', prepared))"
             " FROM pg_prepared_xacts WHERE database = current_database()"
             " AND prepared < clock_timestamp() - %s::interval ORDER BY prepared",
             LONG,
         )
     ]
+
+
+def long_transactions(found: Found) -> Iterator[Caution]:
+    """Whoever holds one table for long makes each step that needs it wait."""
+    told = open_for_long(found.rows)
     yield from _named(
         "W001",
         f"Transactions are open for more than {LONG}",
