@@ -65,23 +65,23 @@ WRITTEN_BY_PROFILES = ("password_hash", "last_login")
 
 # The keys of a person's rows, by table. Rows since the take-over have no identity yet: they are found as the rules would.
 # Sessions that were archived are the person's where they carry the address, and no other account has it.
-KEYS: dict[str, str] = {
-    "customers": """
+KEYS: dict[str, sql.SQL] = {
+    "customers": sql.SQL("""
         SELECT customer_id::text FROM legacy_identities WHERE user_id = ANY(%(users)s)
-        UNION SELECT id::text FROM customers WHERE user_id = ANY(%(users)s) OR id = ANY(%(profiles)s)""",
-    "customer_profiles": """
+        UNION SELECT id::text FROM {customers} WHERE user_id = ANY(%(users)s) OR id = ANY(%(profiles)s)"""),
+    "customer_profiles": sql.SQL("""
         SELECT key FROM legacy_attachments WHERE source = 'customer_profiles' AND user_id = ANY(%(users)s)
-        UNION SELECT customer_id FROM customer_profiles
-        WHERE unification_uuid(customer_id) = ANY(%(customers)s::uuid[] || %(profiles)s::uuid[])""",
-    "user_profiles": """
+        UNION SELECT customer_id FROM {customer_profiles}
+        WHERE unification_uuid(customer_id) = ANY(%(customers)s::uuid[] || %(profiles)s::uuid[])"""),
+    "user_profiles": sql.SQL("""
         SELECT key FROM legacy_attachments WHERE source = 'user_profiles' AND user_id = ANY(%(users)s)
-        UNION SELECT p.id::text FROM user_profiles AS p
+        UNION SELECT p.id::text FROM {user_profiles} AS p
         LEFT JOIN legacy_attachments AS a ON a.source = 'user_profiles' AND a.key = p.id::text
         WHERE a.user_id IS NULL AND (
             unification_email(p.email) = ANY(%(emails)s) AND NOT EXISTS (
                 SELECT FROM users AS u WHERE unification_email(u.email) = unification_email(p.email)
                     AND u.id <> ALL(%(users)s::uuid[]))
-            OR a.key IS NULL AND p.session_id = ANY(%(sessions)s))""",
+            OR a.key IS NULL AND p.session_id = ANY(%(sessions)s))"""),
 }
 
 
@@ -106,11 +106,11 @@ def export_legacy_rows(
     """The person's rows in the old tables and in their backups, by table, and those that were deleted."""
     connection = connections[using]
     tables = existing_tables(connection)
-    if "legacy_identities" not in tables or "customers" not in tables:
+    if not _is_held(tables):
         return None
     parts = []
     with connection.cursor() as cursor:
-        keys = _keys(cursor, user_ids, profile_ids, _emails(cursor, profile_ids))
+        keys = _keys(connection, cursor, user_ids, profile_ids, _emails(cursor, profile_ids))
         cursor.execute("SELECT id::text FROM orders WHERE user_id = ANY(%s)", [user_ids])
         keys["orders"] = [row[0] for row in cursor.fetchall()]
         for relation in (*map(str, Table), *(f"backup_{table}" for table in LEGACY_TABLES)):
@@ -147,7 +147,7 @@ def erase_legacy_rows(
     """
     connection = connections[using]
     tables = existing_tables(connection)
-    if "legacy_identities" not in tables or "customers" not in tables:
+    if not _is_held(tables):
         return None
     counts: dict[str, int] = {}
     with connection.cursor() as cursor:
@@ -155,9 +155,9 @@ def erase_legacy_rows(
         cursor.execute("SELECT set_config('unification.sync', 'on', true)")
         # One erasure after the other: each changes the recorded hashes.
         cursor.execute("SELECT FROM unification_phases WHERE name = %s FOR UPDATE", [backup.PHASE])
-        keys = _keys(cursor, user_ids, profile_ids, emails)
+        keys = _keys(connection, cursor, user_ids, profile_ids, emails)
         keys["orders"] = [*map(str, order_ids), *_orders_of_guests(cursor, keys["customers"])]
-        for table in Table:
+        for table in filter(tables.__contains__, Table):
             counts[str(table)] = _empty(connection, cursor, str(table), str(table), keys[str(table)])
         _empty_orders(connection, cursor, "orders", keys["orders"])
         try:
@@ -170,11 +170,22 @@ def erase_legacy_rows(
                 "The backups of the old tables hold this person's data, and only the role that ran migrate may write to "
                 "them. Nothing was erased; erase with that role, or make the application's role a member of it.",
             ) from error
-        _agree(cursor, user_ids, tables)
+        _agree(connection, cursor, user_ids, tables)
         counts["legacy_deletions"] = sum(_empty_deleted(cursor, name, keys[name]) for name in LEGACY_TABLES)
         _sign_rows(connection, cursor, keys)
         cursor.execute("SELECT set_config('unification.sync', '', true)")
     return counts
+
+
+def _is_held(tables: set[str]) -> bool:
+    """Whether there are rows of the old world, in their tables or in the backups that outlive those."""
+    return "legacy_identities" in tables and not {"customers", "backup_customers"}.isdisjoint(tables)
+
+
+def _relations(connection: BaseDatabaseWrapper) -> dict[str, sql.Identifier]:
+    """Where each old table's rows are read: in it or, when the contract phase has dropped it, in its backup."""
+    tables = existing_tables(connection)
+    return {table: sql.Identifier(table if table in tables else f"backup_{table}") for table in LEGACY_TABLES}
 
 
 def _emails(cursor: CursorWrapper, profile_ids: list[uuid.UUID]) -> list[str]:
@@ -188,9 +199,14 @@ def _emails(cursor: CursorWrapper, profile_ids: list[uuid.UUID]) -> list[str]:
 
 
 def _keys(
-    cursor: CursorWrapper, user_ids: list[uuid.UUID], profile_ids: list[uuid.UUID], emails: Iterable[str]
+    connection: BaseDatabaseWrapper,
+    cursor: CursorWrapper,
+    user_ids: list[uuid.UUID],
+    profile_ids: list[uuid.UUID],
+    emails: Iterable[str],
 ) -> dict[str, list[str]]:
     """The keys of the person's rows, as text, by table; the same in the backups."""
+    relations = _relations(connection)
     params: dict[str, Any] = {"users": user_ids, "profiles": profile_ids}
     cursor.execute(
         "SELECT array_agg(DISTINCT session_id) FROM users WHERE id = ANY(%s) AND btrim(session_id) <> ''", [user_ids]
@@ -201,12 +217,15 @@ def _keys(
         if table == "user_profiles":
             # The addresses of the person's old rows are the person's too.
             cursor.execute(
-                "SELECT DISTINCT unification_email(e) FROM (SELECT unnest(%s::text[]) UNION"
-                " SELECT email FROM customers WHERE id = ANY(%s::uuid[])) AS known (e) WHERE unification_text(e) <> ''",
+                sql.SQL(
+                    "SELECT DISTINCT unification_email(e) FROM (SELECT unnest(%s::text[]) UNION"
+                    " SELECT email FROM {customers} WHERE id = ANY(%s::uuid[])) AS known (e)"
+                    " WHERE unification_text(e) <> ''"
+                ).format(**relations),
                 [list(emails), found["customers"]],
             )
             params["emails"] = [row[0] for row in cursor.fetchall()]
-        cursor.execute(statement, params)
+        cursor.execute(statement.format(**relations), params)
         found[table] = params[table] = [row[0] for row in cursor.fetchall()]
     return found
 
@@ -219,13 +238,14 @@ def _orders_of_guests(cursor: CursorWrapper, customer_ids: list[str]) -> list[st
     return [row[0] for row in cursor.fetchall()]
 
 
-def _assignments(connection: BaseDatabaseWrapper, table: str) -> sql.Composed:
+def _assignments(connection: BaseDatabaseWrapper, table: str, relation: str) -> sql.Composed:
     """`column = neutral value` for each column, of the old table as it was found, that may say something about a person."""
+    there = columns_of(connection, relation)
     required = _required(connection, table)
     parts = []
     for name in columns_of(connection, f"backup_{table}") or columns_of(connection, table):
         value = NEUTRAL[table].get(name)
-        if name in KEPT[table] or (table == "users" and name in WRITTEN_BY_PROFILES):
+        if name not in there or name in KEPT[table] or (table == "users" and name in WRITTEN_BY_PROFILES):
             continue
         if value is None and name in required:
             continue  # a shop's own column that must hold something, and nobody knows what
@@ -260,7 +280,7 @@ def _empty(
         condition += sql.SQL(" AND id IN (SELECT id FROM backup_users)")
     cursor.execute(
         sql.SQL("UPDATE {} SET {} WHERE {}").format(
-            sql.Identifier(relation), _assignments(connection, table), condition
+            sql.Identifier(relation), _assignments(connection, table, relation), condition
         ),
         [list(keys)],
     )
@@ -395,20 +415,22 @@ UPDATE profiles AS p SET contact_email = ''
 FROM legacy_identities AS i
 WHERE i.user_id = p.user_id AND i.position = 1 AND i."case" = 'separate' AND p.user_id = ANY(%s)
 """
-LATEST = """
+LATEST = sql.SQL(
+    """
 UPDATE profiles AS p SET updated_at = x.latest
 FROM (
     SELECT user_id, max(updated_at) AT TIME ZONE 'UTC' AS latest FROM (
-        SELECT i.user_id, c.updated_at FROM legacy_identities AS i JOIN customers AS c ON c.id = i.customer_id
+        SELECT i.user_id, c.updated_at FROM legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id
         UNION ALL SELECT u.id, u.updated_at FROM users AS u JOIN backup_users AS b ON b.id = u.id
     ) AS rows WHERE user_id = ANY(%s) GROUP BY user_id
 ) AS x
 WHERE x.user_id = p.user_id AND p.updated_at < x.latest
 """
+)
 
 
-def _agree(cursor: CursorWrapper, user_ids: list[uuid.UUID], tables: set[str]) -> None:
+def _agree(connection: BaseDatabaseWrapper, cursor: CursorWrapper, user_ids: list[uuid.UUID], tables: set[str]) -> None:
     """Leave the profile as the rules would make it of the emptied rows."""
     cursor.execute(BLANK_CONTACT, [user_ids])
     if "backup_users" in tables:
-        cursor.execute(LATEST, [user_ids])
+        cursor.execute(LATEST.format(**_relations(connection)), [user_ids])

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from legacy_customers.unification.verify import verify
 from profiles.models import PrivacyEvent, Profile, ProfileMerge
 from profiles.services import merging, privacy
 from tests.databases import one, rows, run, temporary_database
+from tests.legacy_customers.contract import STEPS, failures, let_go, step, wait
 from tests.legacy_customers.test_verify import failed
 
 
@@ -300,3 +302,30 @@ def test_the_way_back_is_open_after_an_erasure(shop: str) -> None:
         assert one(f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE ANY(%s)", [f"%{e}%" for e in emails]) == 0
     call_command("migrate", verbosity=0)
     assert verify(connection).passed
+
+
+# --- in the contract phase ------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_reaches_what_each_step_of_the_contract_left(shop: str, settings: Any, tmp_path: Path) -> None:
+    settings.UNIFICATION_DUMP_DIR = str(tmp_path)
+    let_go()
+    kinds = ["linked", "guest_alone", "session_of_one_user", "guest_of_verified_user"]
+    for name in STEPS[: STEPS.index("backups")]:
+        wait()
+        step(name)
+        profile = profile_of(row_id(kinds.pop(), "customers"))
+        ids = [row for (row,) in rows("SELECT customer_id FROM legacy_identities WHERE user_id = %s", profile.user_id)]
+        mine = telling("customers", "id = ANY(%s)", ids) | telling("users", "id = %s", profile.user_id)
+        others = telling("customers", "id <> ALL(%s)", ids) | telling("users", "id <> %s", profile.user_id)
+        own = {value for value in mine - others if not any(value in other for other in others)}
+        assert own
+        exported = json.loads(privacy.export(profile.pk, by=User.objects.filter(role="super_admin")[0], via="api"))
+        assert [row["id"] for row in exported["legacy"]["backup_customers"]] == sorted(map(str, ids))
+        erase(profile)
+        assert tables_with(own) == {}
+        assert failures() == {}
+    wait()
+    step("backups")
+    erase(profile_of(row_id("names_disagree", "customers")))
+    assert failures() == {}
