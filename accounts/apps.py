@@ -5,6 +5,9 @@ from django.contrib.admin import apps as admin_apps
 class AccountsConfig(AppConfig):
     name = "accounts"
 
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers them)
+
 
 class StaffAdminConfig(admin_apps.AdminConfig):
     """Django's admin with a site of our own."""
