@@ -1,4 +1,4 @@
-"""What the old application notices while its database is taken over: its writers' waits, with and without a `migrate`.
+"""What writers notice while their database is taken over, and later while the old shapes are dropped: their waits.
 
     python benchmarks/live_migration.py [--people N] [--rate N] [--seconds N]
 
@@ -6,7 +6,8 @@ Makes a legacy database of N people (default 1,000,000) on the configured server
 to. Then two connections write to it as the old application does, small UPDATEs and INSERTs on users, customers and orders,
 together --rate a second (default 200): for --seconds (default 30) by themselves, then during `migrate`, then through the sync.
 Prints how long their statements took, in milliseconds, at which step they waited long, how much longer `migrate` took than on the
-copy, and whether every last value that they wrote is in the legacy row and in the profile; then verifies.
+copy, and whether every last value that they wrote is in the legacy row and in the profile; then verifies. After that the same
+for two writers of the new application on users, profiles and orders, during each step of `contract_unification`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -34,7 +36,7 @@ import psycopg  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
 from legacy_customers.sample import people  # noqa: E402
-from legacy_customers.unification import verify  # noqa: E402
+from legacy_customers.unification import contract_state, verify  # noqa: E402
 from tests.databases import temporary_database  # noqa: E402
 
 # Errors that an application tries again on.
@@ -123,12 +125,44 @@ class Writer:
         self.made["customers"].append(str(key))
 
 
-def write(dsn: dict[str, Any], seed: int, rate: float, stop: Any, results: Any) -> None:
+class Seller(Writer):
+    """One connection of the new application, on the tables that stay."""
+
+    def __init__(self, dsn: dict[str, Any], seed: int) -> None:
+        self.random = random.Random(seed)
+        self.connection = psycopg.connect(**dsn, autocommit=True, options="-c TimeZone=UTC")
+        pick = "SELECT {} FROM {} TABLESAMPLE SYSTEM (5) REPEATABLE (%s) LIMIT %s"
+        self.ids = {
+            table: [row[0] for row in self.connection.execute(pick.format(column, table), [seed, SAMPLE])]
+            for table, column in (("users", "id"), ("orders", "id"), ("profiles", "user_id"))
+        }
+        self.last, self.points = {}, {}
+        self.made = {"orders": []}
+        self.operations = [self.change_city, self.log_in, self.move_order, self.order]
+
+    def change_city(self) -> None:
+        key, value = self.random.choice(self.ids["profiles"]), f"City {self.random.random():.8f}"
+        self.connection.execute("UPDATE profiles SET city = %s WHERE user_id = %s", [value, key])
+
+    def log_in(self) -> None:
+        self.connection.execute(
+            "UPDATE users SET last_login = now() WHERE id = %s", [self.random.choice(self.ids["users"])]
+        )
+
+    def order(self) -> None:
+        key = uuid.uuid4()
+        self.connection.execute(
+            "INSERT INTO orders (id, order_number, user_id, items, total_amount) VALUES (%s, %s, %s, '[]', 12.5)",
+            [key, f"NEW-{key}", self.random.choice(self.ids["profiles"])],
+        )
+
+
+def write(dsn: dict[str, Any], seed: int, rate: float, stop: Any, results: Any, kind: type[Writer] = Writer) -> None:
     """Write at `rate` statements a second until `stop`; answers with waits per section, errors and last values.
 
     A statement that is late starts at once, so a stall is one long wait and not a gap: waits count from when it was due.
     """
-    writer = Writer(dsn, seed)
+    writer = kind(dsn, seed)
     waits: list[tuple[float, float]] = []
     errors: list[str] = []
     retried = 0
@@ -196,20 +230,22 @@ def lost(last: dict[tuple[str, str, str], Any], points: dict[str, int], made: di
         return answers
 
 
-def migrate(name: str) -> float:
-    """`manage.py migrate` on the database, in a process of its own; gives its seconds."""
+def url_of(name: str) -> str:
+    """The address of a database on the configured server, for a process of its own."""
     params = connection.get_connection_params()
     login = f"{params.get('user', '')}:{params.get('password') or ''}"
     # A socket's directory stands in the URL's path.
     host = params.get("host") or ""
     server = f"/{host}" if host.startswith("/") else f"{host}:{params.get('port', '')}"
+    return f"postgres://{login}@{server}/{name}"
+
+
+def migrate(name: str) -> float:
+    """`manage.py migrate` on the database, in a process of its own; gives its seconds."""
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, str(HERE.parent / "manage.py"), "migrate"],
-        env={
-            **os.environ,
-            "DATABASE_URL": f"postgres://{login}@{server}/{name}",
-        },
+        env={**os.environ, "DATABASE_URL": url_of(name)},
         check=False,
     )
     if ended.returncode:
@@ -295,6 +331,65 @@ def main() -> None:
         report = verify.verify(connection)
         failed = {check: outcome.samples for check, outcome in report.checks.items() if not outcome.passed}
         print("verification:", failed or "passed")
+        contract(dsn, url_of(name), options)
+
+
+def contract(dsn: dict[str, Any], url: str, options: argparse.Namespace) -> None:
+    """Every step of the contract phase while two sellers write, each step's waits on a line of their own."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE merge_suggestions SET status = 'dismissed', decided_at = now()")
+        cursor.execute(
+            "UPDATE users AS u SET active = false FROM users AS o"
+            " WHERE search_fold(o.email) = search_fold(u.email) AND o.id < u.id"
+        )
+    stop, results = multiprocessing.Event(), multiprocessing.Queue()
+    sellers = [
+        multiprocessing.Process(target=write, args=(dsn, seed, options.rate / 2, stop, results, Seller))
+        for seed in (3, 4)
+    ]
+    for seller in sellers:
+        seller.start()
+    time.sleep(options.seconds)
+    began = time.monotonic()
+    steps: list[tuple[str, float, float]] = []
+    with tempfile.TemporaryDirectory() as dumps:
+        for name in contract_state.ORDER:
+            started = time.monotonic()
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    HERE.parent / "manage.py",
+                    "contract_unification",
+                    "--step",
+                    name,
+                    "--force",
+                    "measuring",
+                ],
+                env={
+                    **os.environ,
+                    **{"DATABASE_URL": url, "UNIFICATION_DUMP_DIR": dumps},
+                    **{"UNIFICATION_CONTRACT_DAYS": "0", "UNIFICATION_SILENT_DAYS": "0"},
+                },
+                check=False,
+            )
+            steps.append((name, started, time.monotonic()))
+            if done.returncode:
+                print(f"{name} ended with {done.returncode}")
+                break
+    stop.set()
+    answers = [results.get() for _ in sellers]
+    for seller in sellers:
+        seller.join()
+    waits = [wait for answer in answers for wait in answer[0]]
+    print(f"\n{'sellers, ms':18}{'writes':>9} {'p50':>8} {'p99':>8} {'p99.9':>8} {'longest':>8} {'> 50 ms':>9}")
+    print(f"{'alone':18}{figures([ms for at, ms in waits if at < began])}")
+    for name, started, ended in steps:
+        times = [ms for at, ms in waits if started <= at < ended]
+        print(f"{name:18}{figures(times)}   {ended - started:6.1f} s" if times else name)
+    errors = [error for answer in answers for error in answer[1]]
+    print(f"errors {len(errors)}, tried again {sum(answer[2] for answer in answers)}")
+    for error in errors[:10]:
+        print("  ", error)
 
 
 if __name__ == "__main__":
