@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 
 PAGES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self';"
@@ -24,6 +23,7 @@ class ContentPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        in_admin = request.path.startswith(reverse("admin:index"))
+        match = request.resolver_match
+        in_admin = match is not None and "admin" in match.app_names
         response.headers.setdefault("Content-Security-Policy", ADMIN if in_admin else PAGES)
         return response
