@@ -24,7 +24,7 @@ from . import (
     evidence,
     functions,
     old_trigger,
-    phases,
+    progress,
     rollback,
     sync,
     usage_counters,
@@ -86,7 +86,7 @@ def _dump(connection: BaseDatabaseWrapper, step: str, relations: Iterable[str]) 
     with evidence.own_reads(connection):
         path, digest = contract_dump.write(connection, step, relations)
     contract_state.dumped(connection, step, str(path), digest)
-    phases.tell(f"{step}: dumped to {path} (SHA-256 {digest})")
+    progress.tell(f"{step}: dumped to {path} (SHA-256 {digest})")
 
 
 # --- users_columns --------------------------------------------------------------------------------------------------
