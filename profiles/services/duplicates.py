@@ -104,11 +104,12 @@ SELECT (SELECT count(*) FROM candidates), (SELECT count(*) FROM made)
     },
 )
 
-# What is known by now of pairs that are open, the take-over's too.
+# What is known by now of pairs that are open, the take-over's too. Computed once, whatever the plan makes of the join.
 SCORE = sql.SQL(
     """
+WITH weighed AS MATERIALIZED ({scored})
 UPDATE merge_suggestions AS s SET score = w.score, evidence = w.evidence
-FROM ({scored}) AS w
+FROM weighed AS w
 WHERE s.status = 'open' AND (s.profile_id, s.other_profile_id) = (w.one_id, w.other_id)
     AND (s.score, s.evidence) IS DISTINCT FROM (w.score, w.evidence)
 """
