@@ -9,7 +9,7 @@ from .looks import assert_looks_right
 def test_a_super_admin_finds_what_is_protected_and_who_depends_on_it(open_as: OpenAs) -> None:
     page = open_as("super_admin")
     page.goto("/admin/")
-    page.get_by_role("link", name="Tables").click()
+    page.get_by_role("link", name="Tables", exact=True).click()
     expect(page).to_have_title("Tables | Unified Profiles")
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="profiles", exact=True))
     expect(row).to_contain_text("refused: DROP, DROP COLUMN, RENAME, TRUNCATE")

@@ -653,7 +653,7 @@ def read_outcome(connection: BaseDatabaseWrapper) -> Outcome:
     outcome = Outcome()
     profiles = _select(
         connection,
-        f"SELECT to_jsonb(p) - ARRAY['search_text', 'merged_into_id', 'erased_at'] || jsonb_build_object({_TIMES}) FROM profiles AS p",
+        f"SELECT to_jsonb(p) - ARRAY['search_text', 'merged_into_id', 'erased_at', 'legacy_extra'] || jsonb_build_object({_TIMES}) FROM profiles AS p",
     )
     users = {row["id"]: row for row in _select(connection, "SELECT to_jsonb(u) FROM users AS u")}
     identities = _select(connection, "SELECT to_jsonb(i) FROM legacy_identities AS i")

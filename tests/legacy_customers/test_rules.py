@@ -13,8 +13,19 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
+from config import protection
 from legacy_customers.sample.schema import Variant, schema
-from legacy_customers.unification import backup, capture, conflicts, consolidate, identity, orders, phases, sync
+from legacy_customers.unification import (
+    backup,
+    capture,
+    conflicts,
+    consolidate,
+    identity,
+    orders,
+    phases,
+    protect,
+    sync,
+)
 from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
 from tests.databases import temporary_database
@@ -264,9 +275,10 @@ def insert(cursor: Any, table: str, rows: list[dict[str, Any]]) -> None:
 
 def refill(legacy: Legacy) -> None:
     """Take the last unification back to before its first step, and put these rows in."""
-    backup.drop_backups(connection)
-    phases.forget(connection, *PHASES)
     with transaction.atomic(), connection.cursor() as cursor:
+        protection.release(cursor, "the next example")
+        backup.drop_backups(connection)
+        phases.forget(connection, *PHASES)
         sync.remove(cursor)
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
@@ -287,6 +299,7 @@ def unify() -> None:
     conflicts.record(connection, sources)
     orders.repoint(connection, sources)
     sync.turn_on(connection, sources)
+    protection.install(connection, protect.ALL)
 
 
 @pytest.fixture(scope="module", params=["current", "older"])

@@ -9,7 +9,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from legacy_customers.sample.persons import row_id
 from legacy_customers.sample.stories import load_story, named
-from legacy_customers.unification import orders, phases
+from legacy_customers.unification import capture, orders, phases
 from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
 from tests.databases import temporary_database
@@ -780,6 +780,7 @@ def test_orders_repointed_by_an_ordinary_role_keep_their_time_of_change_too(
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("UPDATE orders SET user_id = b.user_id FROM backup_orders AS b WHERE b.id = orders.id")
+        cursor.execute(capture.TABLES)
     phases.forget(connection, orders.PHASE)
     sources = find_sources(connection)
     assert sources

@@ -425,7 +425,8 @@ def test_list_has_a_fixed_number_of_queries(shop: str, client: Client, model: st
         assert answer.status_code == 200
         assert len(answer.context["cl"].result_list) > (3 if size == 50 else 0)
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 6
+    # A conflict is shown with the rows that it comes from.
+    assert counts[0] == counts[1] <= (8 if model == "fieldconflict" else 6)
 
 
 @pytest.mark.parametrize("model", RECORDS)
@@ -441,10 +442,11 @@ def test_records_are_read_and_not_written(shop: str, client: Client, model: str)
     ProfileMerge.objects.create(survivor=person, other=other, via="test")
     PrivacyEvent.objects.create(profile=person, kind="export", via="test", counts={"orders": 2})
     for record in apps.get_model("profiles", model).objects.all()[:30]:
-        assert client.get(f"/admin/profiles/{model}/{record.pk}/change/").status_code == 200
+        # An open suggestion is decided on a page of its own.
+        assert client.get(f"/admin/profiles/{model}/{record.pk}/change/", follow=True).status_code == 200
     address = f"/admin/profiles/{model}/{record.pk}"
     assert client.get(f"/admin/profiles/{model}/add/").status_code == 403
-    assert client.post(f"{address}/change/", {}).status_code == 403
+    assert client.post(f"{address}/change/", {}).status_code == (302 if model == "mergesuggestion" else 403)
     assert client.post(f"{address}/delete/", {"post": "yes"}).status_code == 403
     assert client.get(f"/admin/profiles/{model}/", {"q": "x"}).status_code == 200
 
