@@ -40,6 +40,12 @@ def change(client: Client, user: User, **values: str) -> int:
     return client.post(page(user), {**data, **values}).status_code
 
 
+def test_who_logs_in_without_saying_where_to_go_sees_the_dashboard(client: Client) -> None:
+    User.objects.create_user("boss@x.com", "secret", role="super_admin")
+    answer = client.post("/admin/login/", {"username": "boss@x.com", "password": "secret"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+
+
 def test_list_finds_by_part_of_email_or_by_id(client: Client) -> None:
     login(client, "super_admin")
     ann, guest = User.objects.create_user("Ann@y.com"), User.objects.create_user(None)
