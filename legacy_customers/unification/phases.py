@@ -16,7 +16,10 @@ from .progress import tell
 
 
 def tune(cursor: CursorWrapper) -> None:
-    """Give this transaction the memory that its sorts and hash joins want; compiling its plans does not pay."""
+    """Give this transaction the memory that its sorts and hash joins want; compiling its plans does not pay.
+
+    What it writes goes to the disk as it comes: left to the next checkpoint's sync, it holds up everybody's commits.
+    """
     cursor.execute(
         "SELECT set_config('work_mem', %s, true), set_config('maintenance_work_mem', %s, true),"
         " set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true),"
