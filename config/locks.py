@@ -21,6 +21,7 @@ from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from psycopg import errors, sql
 
@@ -292,29 +293,36 @@ def concurrently(execute: Callable[..., Any], statement: Any, params: Any, many:
 def be_patient(plan: Sequence[tuple[Migration, bool]], failed: Callable[[], None]) -> None:
     """Let every migration of the plan, Django's own too, be tried again as one unit, its deferred statements with it.
 
-    `failed` is called where one fails for good.
+    Django records one that it took back after that was committed. Killed in between it would try that again, in vain: so it
+    is recorded with it. `failed` is called where one fails for good.
     """
     for migration, _ in plan:
         for method in ("apply", "unapply"):
-            setattr(migration, method, partial(_apply, migration, getattr(migration, method), failed))
+            backwards = method == "unapply"
+            setattr(migration, method, partial(_apply, migration, getattr(migration, method), failed, backwards))
 
 
 def _apply(
     migration: Migration,
     original: Callable[..., ProjectState],
     failed: Callable[[], None],
+    backwards: bool,
     state: ProjectState,
     editor: BaseDatabaseSchemaEditor,
     collect_sql: bool = False,
 ) -> ProjectState:
+    connection = connections[editor.connection.alias]
+
     def once() -> ProjectState:
         editor.deferred_sql.clear()
         result = original(state.clone(), editor, collect_sql)
         run_deferred(editor)
+        if backwards and migration.atomic and not migration.replaces and not collect_sql:
+            MigrationRecorder(connection).record_unapplied(migration.app_label, migration.name)
         return result
 
     try:
-        return patiently(connections[editor.connection.alias], once, atomic=bool(migration.atomic))
+        return patiently(connection, once, atomic=bool(migration.atomic))
     except BaseException:
         failed()
         raise
