@@ -61,10 +61,12 @@ def bring_back(cursor: CursorWrapper, connection: BaseDatabaseWrapper) -> None:
 
 
 def restore(connection: BaseDatabaseWrapper) -> None:
-    """Make it again as it was found."""
+    """Make it again as it was found, unless that was done: the note of how it was goes with it."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        if (triggers := phases.detail_of(connection, PHASE).get("triggers")) is None:
+            return
         drop(cursor, connection)
-        _make(cursor, phases.detail_of(connection, PHASE).get("triggers", []))
+        _make(cursor, triggers)
         phases.forget(connection, PHASE)
 
 
