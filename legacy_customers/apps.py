@@ -51,7 +51,7 @@ def before_migrate(plan: Plan, using: str, verbosity: int, **kwargs: Any) -> Non
         preflight.refuse_what_does_not_fit(connections[using], tell=verbosity > 0)
     if any(not backwards for _, backwards in plan):
         rollback.refuse_to_turn_round(connections[using])
-    if _holds(plan, "0003_backup", backwards=True):
+    if any(_holds(plan, name, backwards=True) for name in ("0003_backup", "0009_customers_view", "0011_sync")):
         rollback.refuse(connections[using], plan)
     if rollback.is_way_back(connections[using], plan):
         protection.remove(connections[using])

@@ -1,12 +1,12 @@
 """From here on what others write is logged; then backups of the five legacy tables, with keys, counts and hashes.
 
 Expand. Locks: SHARE ROW EXCLUSIVE on each legacy table for an instant, then ACCESS SHARE. Resumes: one transaction each.
-Reverses: first proves that every legacy row equals its backup or was written since, then drops the backups and the log.
+Reverses: first proves that every legacy row that was written since is as it was last written, then drops the backups and the log.
 """
 
 from django.db import migrations
 
-from legacy_customers.unification import backup, capture, rollback_proof
+from legacy_customers.unification import backup, capture, rollback
 from legacy_customers.unification.sources import find_sources
 
 
@@ -20,7 +20,7 @@ def forwards(apps, schema_editor):
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
-        rollback_proof.prove_rows(connection)
+        rollback.prove_rows(connection)
         backup.drop_backups(connection)
         capture.forget(connection)
 

@@ -1,12 +1,12 @@
 """Whose row is whose; guests without an account get a login that nobody knows the password of.
 
 Expand. Locks: ACCESS SHARE on the legacy tables, ROW EXCLUSIVE on users. Resumes: one transaction; where it was committed, it is not done again. Reverses:
-removes the accounts made for guests that were never used; a used one stays, and its customers row is linked to it.
+removes the accounts made for guests that were never used, range by range; a used one stays, and its customers row is linked to it.
 """
 
 from django.db import migrations
 
-from legacy_customers.unification import identity, phases, rollback_accounts
+from legacy_customers.unification import identity, phases, rollback, rollback_accounts
 from legacy_customers.unification.sources import find_sources
 
 
@@ -28,6 +28,7 @@ def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
         rollback_accounts.forget_identity(connection)
+        rollback.be_strict(connection)
 
 
 class Migration(migrations.Migration):

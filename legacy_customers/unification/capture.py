@@ -13,7 +13,7 @@ from psycopg import sql
 from config import locks
 
 from . import phases
-from .sources import BACKUP_KEYS, columns_of
+from .sources import BACKUP_KEYS
 
 PHASE = "capture"
 
@@ -63,8 +63,8 @@ LOCK = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
 )
 
 
-def _names(table: str) -> list[str]:
-    return [f"unification_capture_{table}_{kind}" for kind in SEEN]
+def _name(table: str, kind: str) -> str:
+    return f"unification_capture_{table}_{kind}"
 
 
 def start(connection: BaseDatabaseWrapper) -> None:
@@ -78,57 +78,42 @@ def _start(connection: BaseDatabaseWrapper) -> None:
         install(cursor)
 
 
-# What the sync has carried over differs from the backups by as much.
-KNOWN = sql.SQL(
-    """
-INSERT INTO unification_known (source, key, row)
-SELECT w.source, w.key, to_jsonb(r) FROM legacy_writes AS w LEFT JOIN {table} AS r ON r.{key} = w.key::{key_type}
-WHERE w.source = {source}
-UNION SELECT d.source, d.key, NULL FROM legacy_deletions AS d
-WHERE d.source = {source} AND NOT EXISTS (SELECT FROM legacy_writes AS w WHERE w.source = d.source AND w.key = d.key)
-ON CONFLICT (source, key) DO NOTHING
-"""
-)
-
-
-def go_on(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
-    """Log again, in the transaction in which the sync goes: whoever turns it on later carries over what came between."""
-    install(cursor)
-    for table, key in BACKUP_KEYS.items():
-        cursor.execute(
-            KNOWN.format(
-                table=sql.Identifier(table),
-                key=sql.Identifier(key),
-                key_type=sql.SQL(columns_of(connection, table)[key]),  # as PostgreSQL writes it
-                source=sql.Literal(table),
-            )
-        )
-
-
 def install(cursor: CursorWrapper) -> None:
     """The log and its triggers, in the running transaction."""
+    prepare(cursor)
+    add_triggers(cursor)
+
+
+def prepare(cursor: CursorWrapper) -> None:
+    """All that writers do not wait for: the log's tables, and the functions that its triggers call."""
     cursor.execute(TABLES)
-    _drop_triggers(cursor)
     for table, key in BACKUP_KEYS.items():
-        for kind, (event, tables, changed) in SEEN.items():
-            name = f"unification_capture_{table}_{kind}"
+        for kind, (_, _, changed) in SEEN.items():
             if table == "orders" and kind == "updated":
                 changed = ORDER_MATTERS
             cursor.execute(
                 FUNCTION.format(
-                    name=sql.Identifier(name),
+                    name=sql.Identifier(_name(table, kind)),
                     table=sql.Literal(table),
                     changed=sql.SQL(changed).format(key=sql.Identifier("r", key)),
                 )
             )
+
+
+def add_triggers(cursor: CursorWrapper) -> None:
+    """Begin to log, in the running transaction, once `prepare` was done."""
+    _drop_triggers(cursor)
+    for table in BACKUP_KEYS:
+        for kind, (event, tables, _) in SEEN.items():
+            name = sql.Identifier(_name(table, kind))
             cursor.execute(
                 TRIGGER.format(
-                    name=sql.Identifier(name),
+                    name=name,
                     event=sql.SQL(event),
                     table=sql.Identifier(table),
                     tables=sql.SQL(tables),
                     not_ours=NOT_REPOINTING if table == "orders" else NOT_OURS,
-                    function=sql.Identifier(name),
+                    function=name,
                 )
             )
 
@@ -143,6 +128,9 @@ def is_on(connection: BaseDatabaseWrapper) -> bool:
 def stop(cursor: CursorWrapper) -> None:
     """Take the log away, in the transaction in which all of it has been carried over."""
     _drop_triggers(cursor)
+    for table in BACKUP_KEYS:
+        for kind in SEEN:
+            cursor.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(_name(table, kind))))
     cursor.execute(DROP_TABLES)
 
 
@@ -161,8 +149,9 @@ def _forget(connection: BaseDatabaseWrapper) -> None:
 
 def _drop_triggers(cursor: CursorWrapper) -> None:
     for table in BACKUP_KEYS:
-        for name in _names(table):
+        for kind in SEEN:
             cursor.execute(
-                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(name), sql.Identifier(table))
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                    sql.Identifier(_name(table, kind)), sql.Identifier(table)
+                )
             )
-            cursor.execute(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(name)))

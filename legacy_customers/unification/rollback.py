@@ -1,10 +1,17 @@
 """The way back: the legacy tables as they were, plus every write made since through either shape, proved.
 
-The take-over wrote nothing to the legacy tables, and the sync has carried over every write since, so they are as they should
-be already. What is left is to take away what is new. The steps are the backward halves of the migrations, each of which
-commits for itself and can be run again; the first, `begin`, turns the sync off.
+The sync has carried over every write, so the legacy tables are as they should be already. What is left is to take away what
+is new. The steps are the backward halves of the migrations, each of which commits for itself and can be run again:
+
+- Before anything is changed, and while both applications go on, every row is held against its backup (`refuse`).
+- `begin` turns the sync off in one short transaction, whose work is what was left to be carried over. From its end the old
+  application stands alone, as it did before the take-over.
+- What the take-over itself had written, the orders that it repointed and the accounts that it made for guests, is taken back
+  in ranges behind the old application's writers.
+- The new tables go whole.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +19,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
@@ -37,7 +44,7 @@ from .sources import LEGACY_TABLES, Sources, existing_tables, find_sources
 PHASE = "way_back"
 Plan = list[tuple[Any, bool]]
 
-# Who would write to profiles now would lose it.
+# Who would write to profiles now would lose it; what the old application writes still comes there through the sync.
 FENCE = """
 CREATE OR REPLACE FUNCTION unification_refuse_profile_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -47,6 +54,7 @@ END
 $$;
 DROP TRIGGER IF EXISTS unification_way_back ON profiles;
 CREATE TRIGGER unification_way_back BEFORE INSERT OR UPDATE OR DELETE ON profiles FOR EACH STATEMENT
+    WHEN (current_setting('unification.sync', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION unification_refuse_profile_write();
 """
 DROP_FENCE = "DROP FUNCTION IF EXISTS unification_refuse_profile_write() CASCADE"
@@ -78,37 +86,62 @@ def is_synced(connection: BaseDatabaseWrapper) -> bool:
 
 
 def begin(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """The sync goes, and in the same transaction the old trigger comes back, a log of what is written, and a fence before
-    profiles. From here on the old application writes to legacy tables that nobody else writes to.
+    """A fence comes before profiles; then the sync goes, and in the same transaction the old trigger comes back, and a log of
+    what is written. From here on the old application writes to legacy tables that nobody else writes to.
 
-    Locks: as when the sync came. Errors: StillInUse.
+    Locks: as when the sync came. Errors: StillInUse; then there is no fence either.
     """
-    if not is_synced(connection):
-        return
-    found = rollback_write_back.find(connection)
-    locks.patiently(connection, partial(_turn_off, connection, sources))
-    progress.tell(f"way back: the sync is off; {found:,} profiles were written back that it had not carried over")
+    if is_synced(connection):
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            capture.prepare(cursor)
+        found = rollback_write_back.find(connection)
+        # Fenced off first, whoever holds profiles and wants a legacy table is not there to be met by the lock of all of them.
+        locks.patiently(connection, partial(_fence, connection))
+        try:
+            seconds = locks.patiently(connection, partial(_turn_off, connection, sources))
+        except CommandError:
+            locks.patiently(connection, partial(_take_fence_away, connection))
+            raise
+        progress.tell(
+            f"way back: the sync is off; {found:,} profiles were written back that it had not carried over; writers waited"
+            f" {seconds * 1000:,.0f} ms at most"
+        )
+    if has_begun(connection):
+        sync.clear_away(connection)
 
 
-def _turn_off(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+def _fence(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(FENCE)
+    phases.note(connection, PHASE, begun=True)
+
+
+def _take_fence_away(connection: BaseDatabaseWrapper) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_FENCE)
+    phases.forget(connection, PHASE)
+
+
+def _turn_off(connection: BaseDatabaseWrapper, sources: Sources) -> float:
+    """Gives for how many seconds writers were locked out, but for the commit."""
     with connection.cursor() as cursor:
         cursor.execute(sync.LOCK)
+        began = time.monotonic()
         cursor.execute("LOCK TABLE profiles IN SHARE ROW EXCLUSIVE MODE")
         cursor.execute("SELECT set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true)")
         cursor.execute(SETTLE)
         cursor.execute(LEFT_OVER)
         if left := cursor.fetchone()[0]:
             raise CommandError(f"{left} changes in legacy_handovers could not be carried over. Nothing was done.")
-        capture.start(connection)
+        capture.add_triggers(cursor)
         rollback_write_back.write(cursor, sources)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # no trigger is dropped while a check is to come
-        sync.turn_off(connection)
-        cursor.execute(FENCE)
-        phases.note(connection, PHASE, begun=True)
+        sync.turn_off(connection, cursor)
+    return time.monotonic() - began
 
 
 def has_begun(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the sync was turned off for good."""
+    """Whether profiles are fenced off: what is left to be done is done to the end."""
     return "unification_phases" in existing_tables(connection) and bool(phases.detail_of(connection, PHASE))
 
 
@@ -131,10 +164,53 @@ def _empty(connection: BaseDatabaseWrapper, sources: Sources, *, write: bool) ->
         phases.forget(connection, consolidate.PHASE, sync.PHASE)
 
 
+def prove_rows(connection: BaseDatabaseWrapper) -> None:
+    """Before the backups go: every legacy row equals its backup or a later write. Errors: CommandError naming each other one.
+
+    Where the way back began with the sync, all of them were looked at just before.
+    """
+    rollback_proof.prove_rows(connection, every_row=not has_begun(connection))
+
+
+# What was NOT NULL is proved to be so while writers go on: to be strict again, the table is then not read under lock.
+RELAXED = """
+SELECT a.table_name, r.name FROM adopted_tables AS a CROSS JOIN LATERAL unnest(a.relaxed_columns) AS r (name)
+"""
+ADD_CHECK = sql.SQL(
+    "ALTER TABLE {0} DROP CONSTRAINT IF EXISTS {1}, ADD CONSTRAINT {1} CHECK ({2} IS NOT NULL) NOT VALID"
+)
+VALIDATE = sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}")
+DROP_CHECK = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
+CHECK = "unification_has_{}"
+CHECKS = """
+SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND conname LIKE 'unification\\_has\\_%'
+"""
+
+
+def be_strict(connection: BaseDatabaseWrapper) -> None:
+    """Let no column be NULL any more that could not be before the take-over. Locks: ACCESS EXCLUSIVE for an instant."""
+    with connection.cursor() as cursor:
+        cursor.execute(RELAXED)
+        relaxed = cursor.fetchall()
+    for table, column in relaxed:
+        names = sql.Identifier(table), sql.Identifier(CHECK.format(column))
+        locks.execute(connection, ADD_CHECK.format(*names, sql.Identifier(column)))
+        try:
+            locks.execute(connection, VALIDATE.format(*names))
+        except IntegrityError:
+            locks.execute(
+                connection, DROP_CHECK.format(*names)
+            )  # giving the table back tells how many rows are in the way
+
+
 def finish(connection: BaseDatabaseWrapper) -> None:
     """Last of all: the schema is as it was found. Errors: CommandError naming each difference."""
     with connection.cursor() as cursor:
         cursor.execute(DROP_FENCE)
+        cursor.execute(CHECKS)
+        for table, name in cursor.fetchall():
+            # regclass quoted the table's name.
+            cursor.execute(DROP_CHECK.format(sql.SQL(table), sql.Identifier(name)))
     rollback_proof.prove_fingerprint(connection)
 
 
@@ -170,7 +246,7 @@ ORDER BY 1
 
 
 def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
-    """Everything that keeps the way back from being done, found before anything is changed."""
+    """Everything that keeps the way back from being done, found before anything is changed; reads every legacy row once."""
     if contracted := contract_state.refuse_way_back(connection):
         return [contracted]
     found = []
@@ -180,12 +256,8 @@ def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
             + "\n  ".join(lost)
             + "\nIf you mean it: `manage.py protection --release 'why' --migrate legacy_customers zero`."
         )
-    if gone := rollback_proof.gone(connection):
-        found.append(
-            f"Rows that were backed up are gone: {', '.join(gone)}. Put them back from the backup of their table or, "
-            "where they were deleted on purpose, delete them there too (drop its trigger unification_never_written "
-            "first). Then run this again."
-        )
+    if not has_begun(connection):
+        found += rollback_proof.faults(rollback_proof.compare(connection, at_end=False))
     tables, sources = existing_tables(connection), find_sources(connection)
     with connection.cursor() as cursor:
         if {"field_conflicts", "profile_history", "backup_users"} <= tables and sources and not has_begun(connection):
@@ -272,6 +344,11 @@ def dropped_tables(plan: Plan) -> set[str]:
 # --- what it will do ------------------------------------------------------------------------------------------------
 
 
+def is_to_do(connection: BaseDatabaseWrapper) -> bool:
+    """Whether anything of ours is in this database."""
+    return bool(MigrationExecutor(connection).migration_plan([("legacy_customers", None)]))
+
+
 @dataclass(frozen=True)
 class Forecast:
     """What the way back will do: counts per table, and why it cannot be done, if it cannot.
@@ -279,7 +356,6 @@ class Forecast:
     `legacy` has, per legacy table, its rows, those written and those deleted since; `dropped` the rows of each table that goes.
     """
 
-    to_do: bool
     reasons: list[str] = field(default_factory=list)
     legacy: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     profiles_to_write_back: int = 0
@@ -292,8 +368,6 @@ class Forecast:
 def forecast(connection: BaseDatabaseWrapper) -> Forecast:
     """Look at everything in one READ ONLY transaction."""
     plan = MigrationExecutor(connection).migration_plan([("legacy_customers", None)])
-    if not plan:
-        return Forecast(to_do=False)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         phases.tune(cursor)
@@ -312,12 +386,8 @@ def forecast(connection: BaseDatabaseWrapper) -> Forecast:
             query = sql.SQL("SELECT count(DISTINCT key) FROM {} WHERE source = {}")
             return count(query.format(sql.Identifier(log), sql.Literal(table)), log)
 
-        accounts = sql.SQL("SELECT count(*) FROM ({}) AS made WHERE {{}}").format(
-            sql.SQL(rollback_accounts.MADE),
-        )
         needed = ("legacy_identities", "legacy_moved_logins", "users")
         return Forecast(
-            to_do=True,
             reasons=reasons(connection, plan),
             legacy={
                 table: (rows(table), booked("legacy_writes", table), booked("legacy_deletions", table))
@@ -331,8 +401,8 @@ def forecast(connection: BaseDatabaseWrapper) -> Forecast:
                 "profile_history",
                 "customers",
             ),
-            accounts_removed=count(sql.SQL(accounts.as_string()).format(sql.SQL("NOT used")), *needed),
-            accounts_kept=count(sql.SQL(accounts.as_string()).format(sql.SQL("used")), *needed),
+            accounts_removed=count(rollback_accounts.count(used=False), *needed),
+            accounts_kept=count(rollback_accounts.count(used=True), *needed),
             orders_back=count(orders.COUNT_BACK, "orders", "backup_orders", "legacy_identities"),
             dropped={table: rows(table) for table in sorted(dropped_tables(plan) & tables)},
         )

@@ -5,8 +5,13 @@ A later write is what the books say: the row as the sync last saw it written (le
 keep its person and its amount: its other cells change with every step of a delivery, and nobody copies them. Of a login,
 password, rights and address are in profile_history, from where `LOGIN_TRACES` has them; when it was last used is in
 no book.
+
+All rows are held against their backups before anything is changed, while both applications go on: that reads both tables
+once. At the end come those that a book has, for nothing else can have been written since; `of_every_row` asks for all.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.core.management.base import CommandError
@@ -28,47 +33,63 @@ ORDERS_KEEP = ("user_id", "customer_id", "total_amount")
 
 LOGGED = sql.SQL("SELECT FROM {log} AS g WHERE g.source = {source} AND g.key = {key}::text")
 LOGS = ("unification_changes", "unification_known", "legacy_deletions")
+BOOKS = (*LOGS, "legacy_writes")
 
-GONE = sql.SQL(
-    "SELECT concat({label}, b.{key}) FROM {backup} AS b WHERE NOT EXISTS"
-    " (SELECT FROM {table} AS l WHERE l.{key} = b.{key}){unseen} ORDER BY 1 LIMIT 5"
-)
-# One reading of both tables. `w` is the row as the sync last saw it.
+# The books are asked about what differs alone, each row once (OFFSET keeps the query from being taken apart); the rest is
+# left to PostgreSQL's parallel workers.
 COMPARE = sql.SQL(
     """
-SELECT count(*) FILTER (WHERE outcome = 'equal'), count(*) FILTER (WHERE outcome = 'written'),
-    count(*) FILTER (WHERE outcome = 'new'), count(*) FILTER (WHERE outcome = 'deleted'),
-    (array_agg(key ORDER BY key) FILTER (WHERE outcome IN ('unexplained', 'gone')))[1:{samples}]
+SELECT count(*) FILTER (WHERE outcome = 'written'), count(*) FILTER (WHERE outcome = 'deleted'),
+    (array_agg(key ORDER BY key) FILTER (WHERE outcome = 'gone'))[1:{samples}],
+    (array_agg(key ORDER BY key) FILTER (WHERE outcome = 'unexplained'))[1:{samples}]
 FROM (
-    SELECT coalesce(b.{key}, src.{key})::text AS key, CASE
-        WHEN b.{key} IS NULL THEN 'new'
+    SELECT b.{key}::text AS key, CASE
         WHEN src.{key} IS NULL THEN CASE WHEN {seen_gone} THEN 'deleted' ELSE 'gone' END
-        WHEN b.cells *= src.cells THEN 'equal'
         WHEN {explained} THEN 'written'
         ELSE 'unexplained' END AS outcome
-    FROM (SELECT *, ROW({cells}) AS cells, ROW({kept}) AS kept FROM {backup}) AS b
-    FULL JOIN (SELECT *, ROW({cells}) AS cells, ROW({kept}) AS kept FROM {table}) AS src ON src.{key} = b.{key}
-) AS compared
+    FROM {backup} AS b LEFT JOIN {table} AS src ON src.{key} = b.{key} {identities}
+    WHERE {rows} AND (src.{key} IS NULL OR NOT ({unchanged}))
+    OFFSET 0
+) AS differing
 """
+)
+IN_A_BOOK = sql.SQL("b.{key} IN (SELECT {cast}(g.key) FROM ({books}) AS g)")
+BOOKED = sql.SQL("SELECT key FROM {book} WHERE source = {source} OR source LIKE {parts}")
+
+# An order that the repointing gave its customer's user, where its own named nobody, will have its own again.
+IDENTITIES = sql.SQL("LEFT JOIN legacy_identities AS i ON i.customer_id = b.customer_id")
+REPOINTED = sql.SQL(
+    "(src.user_id IS NOT DISTINCT FROM i.user_id"
+    " AND (b.user_id IS NULL OR NOT EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id)))"
 )
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How the rows of a legacy table compare with its backup; `unexplained` are keys, a few."""
+    """How the rows of a legacy table that differ from its backup came to do so; those that nobody saw, by a few keys."""
 
     table: str
-    equal: int
     written: int
-    new: int
     deleted: int
+    gone: list[str]
     unexplained: list[str]
 
     def __str__(self) -> str:
-        return (
-            f"{self.table}: {self.equal:,} rows as they were, {self.written:,} written since, {self.new:,} new,"
-            f" {self.deleted:,} deleted since"
-        )
+        return f"{self.table}: {self.written:,} rows written since, {self.deleted:,} deleted since, by the books"
+
+
+_every_row = False
+
+
+@contextmanager
+def of_every_row(wanted: bool) -> Iterator[None]:
+    """Whether the proof at the end reads every row again, not those alone that a book has."""
+    global _every_row
+    before, _every_row = _every_row, wanted
+    try:
+        yield
+    finally:
+        _every_row = before
 
 
 def _seen(tables: set[str], source: str, key: sql.Composable) -> sql.Composed:
@@ -83,121 +104,170 @@ def _seen(tables: set[str], source: str, key: sql.Composable) -> sql.Composed:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(books or [sql.SQL("false")]))
 
 
-def gone(connection: BaseDatabaseWrapper) -> list[str]:
-    """Rows that were backed up and are gone, and of which no book says who deleted them; a few of each table.
-
-    Reads the keys of both sides once.
-    """
-    found = []
-    tables = existing_tables(connection)
-    with connection.cursor() as cursor:
-        for table in LEGACY_TABLES:
-            if not {table, f"backup_{table}"} <= tables:
-                continue
-            key = sql.Identifier(BACKUP_KEYS[table])
-            unseen = sql.SQL(" AND NOT {}").format(_seen(tables, table, sql.Identifier("b", BACKUP_KEYS[table])))
-            cursor.execute(
-                GONE.format(
-                    label=sql.Literal(f"{table} "),
-                    key=key,
-                    backup=sql.Identifier(f"backup_{table}"),
-                    table=sql.Identifier(table),
-                    unseen=unseen,
-                )
-            )
-            found += [name for (name,) in cursor.fetchall()]
-    return found
+def _cells(alias: str, names: list[str]) -> sql.Composed:
+    return sql.SQL("ROW({})::record").format(sql.SQL(", ").join(sql.Identifier(alias, name) for name in names))
 
 
-def _kept(table: str, cells: list[str]) -> list[str]:
-    """The columns of which the books keep how they were last written."""
-    if table == "orders":
-        return list(ORDERS_KEEP)
-    return [name for name in cells if table != Table.USERS or name not in LOGIN_COLUMNS]
+def _same(names: list[str]) -> sql.Composed:
+    """Condition: these cells are what the backup has, to the bit."""
+    return sql.SQL("{} *= {}").format(_cells("b", names), _cells("src", names))
+
+
+def _unchanged(table: str, cells: list[str], *, at_end: bool) -> sql.Composed:
+    """Condition: a row is as it was backed up, in all that is judged."""
+    if table != "orders":
+        return _same(cells)
+    if at_end:
+        return _same(list(ORDERS_KEEP))
+    return sql.SQL("{} AND (src.user_id IS NOT DISTINCT FROM b.user_id OR {})").format(
+        _same([name for name in ORDERS_KEEP if name != "user_id"]), REPOINTED
+    )
+
+
+# Which cells of which login have changed: before the profiles go that the history names, they go into the log.
+LOGIN_TRACES = """
+INSERT INTO unification_changes (source, key)
+SELECT DISTINCT k.key, p.user_id::text FROM profile_history AS h JOIN profiles AS p ON p.id = h.profile_id
+CROSS JOIN LATERAL jsonb_object_keys(h.changes) AS k (key) WHERE k.key LIKE 'users.%'
+"""
+LOGIN_TRACE = {
+    "unification_changes": sql.SQL("SELECT FROM unification_changes AS g WHERE g.source = {} AND g.key = src.id::text"),
+    "profile_history": sql.SQL(
+        "SELECT FROM profiles AS p JOIN profile_history AS h ON h.profile_id = p.id WHERE p.user_id = src.id"
+        " AND jsonb_exists(h.changes, {})"
+    ),
+}
+IS_WRITTEN = sql.SQL("SELECT FROM legacy_writes AS g WHERE g.source = 'users' AND g.key = src.id::text")
+
+
+def _login_explained(tables: set[str], cells: list[str]) -> sql.Composed:
+    """Condition: each cell of a login that differs from its backup was seen to change."""
+    conditions: list[sql.Composable] = []
+    for name in LOGIN_COLUMNS:
+        if name not in cells or name in NO_BOOK:
+            continue
+        traces: list[sql.Composable] = [sql.SQL("b.{0} IS NOT DISTINCT FROM src.{0}").format(sql.Identifier(name))]
+        if name in WITHOUT_HISTORY:
+            traces.append(sql.SQL("EXISTS ({})").format(IS_WRITTEN))
+        else:
+            traces += [
+                sql.SQL("EXISTS ({})").format(trace.format(sql.Literal(f"users.{name}")))
+                for log, trace in LOGIN_TRACE.items()
+                if log in tables
+            ]
+        conditions.append(sql.SQL("({})").format(sql.SQL(" OR ").join(traces)))
+    return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
 
 
 def _explained(connection: BaseDatabaseWrapper, tables: set[str], table: str, cells: list[str]) -> sql.Composed:
     """Condition: a row that differs from its backup is as it was last written."""
     key = sql.Identifier("src", BACKUP_KEYS[table])
     columns = columns_of(connection, table)
-    more = sql.SQL("true").format()
+    kept, more = sql.SQL("false").format(), sql.SQL("true").format()
     if table == "orders":
         hashed = sql.SQL("hash_record_extended(ROW(src.user_id, src.customer_id, src.total_amount::text), 0)").format()
     elif table == Table.USERS:
-        hashed = sql.SQL("{}").format(
-            row_hash({name: kind for name, kind in columns.items() if name not in LOGIN_COLUMNS})
-        )
-        login = [name for name in LOGIN_COLUMNS if name in cells and name not in NO_BOOK]
-        more = sql.SQL(" AND ").join(
-            sql.SQL(
-                "(b.{0} IS NOT DISTINCT FROM src.{0} OR EXISTS (SELECT FROM {1} AS g"
-                " WHERE g.source = {2} AND g.key = src.id::text))"
-            ).format(
-                sql.Identifier(name),
-                sql.Identifier("legacy_writes" if name in WITHOUT_HISTORY else "unification_changes"),
-                sql.Literal("users" if name in WITHOUT_HISTORY else f"users.{name}"),
-            )
-            for name in login
-        )
+        kept = _same([name for name in cells if name not in LOGIN_COLUMNS])
+        columns = {name: kind for name, kind in columns.items() if name not in LOGIN_COLUMNS}
+        hashed = sql.SQL("{}").format(row_hash(columns))
+        more = _login_explained(tables, cells)
     else:
         hashed = sql.SQL("{}").format(row_hash(columns))
     return sql.SQL(
-        "{seen} OR ((b.kept *= src.kept OR EXISTS (SELECT FROM legacy_writes AS w WHERE w.source = {source} AND w.key = {key}::text"
+        "{seen} OR (({kept} OR EXISTS (SELECT FROM legacy_writes AS w WHERE w.source = {source} AND w.key = {key}::text"
         " AND w.hash = {hashed})) AND {more})"
-    ).format(seen=_seen(tables, table, key), source=sql.Literal(table), key=key, hashed=hashed, more=more)
+    ).format(seen=_seen(tables, table, key), kept=kept, source=sql.Literal(table), key=key, hashed=hashed, more=more)
 
 
-# Which cells of which login have changed, before the profiles go that the history names.
-LOGIN_TRACES = """
-INSERT INTO unification_changes (source, key)
-SELECT DISTINCT k.key, p.user_id::text FROM profile_history AS h JOIN profiles AS p ON p.id = h.profile_id
-CROSS JOIN LATERAL jsonb_object_keys(h.changes) AS k (key) WHERE k.key LIKE 'users.%'
-"""
+def _in_a_book(tables: set[str], table: str) -> sql.Composed:
+    """Condition: one of the books has the row, or a cell of it."""
+    return IN_A_BOOK.format(
+        key=sql.Identifier(BACKUP_KEYS[table]),
+        cast=sql.SQL("" if table == Table.CUSTOMER_PROFILES else "unification_uuid"),
+        books=sql.SQL(" UNION ").join(
+            BOOKED.format(book=sql.Identifier(book), source=sql.Literal(table), parts=sql.Literal(f"{table}.%"))
+            for book in BOOKS
+            if book in tables
+        ),
+    )
 
 
-def compare(connection: BaseDatabaseWrapper) -> list[Rows]:
-    """Each legacy table held against its backup, one reading of both."""
+def compare(connection: BaseDatabaseWrapper, *, at_end: bool, every_row: bool = True) -> list[Rows]:
+    """The rows of each legacy table held against its backup: all of them, one reading of both, or those in a book.
+
+    Until its end, orders that the take-over repointed are as they should be.
+    """
     found = []
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         phases.tune(cursor)
+        cursor.execute("SET LOCAL parallel_tuple_cost = 0")  # few rows differ, of which the planner does not know
         tables = existing_tables(connection)
         for table in LEGACY_TABLES:
-            if f"backup_{table}" not in tables:
+            if not {table, f"backup_{table}"} <= tables:
                 continue
             cells = list(columns_of(connection, f"backup_{table}"))
             cursor.execute(
                 COMPARE.format(
                     samples=sql.Literal(SAMPLES),
                     key=sql.Identifier(BACKUP_KEYS[table]),
-                    cells=sql.SQL(", ").join(map(sql.Identifier, cells)),
-                    kept=sql.SQL(", ").join(map(sql.Identifier, _kept(table, cells))),
                     backup=sql.Identifier(f"backup_{table}"),
                     table=sql.Identifier(table),
+                    rows=sql.SQL("true") if every_row else _in_a_book(tables, table),
+                    identities=sql.SQL("") if at_end or table != "orders" else IDENTITIES,
+                    unchanged=_unchanged(table, cells, at_end=at_end),
                     seen_gone=_seen(tables, table, sql.Identifier("b", BACKUP_KEYS[table])),
                     explained=_explained(connection, tables, table, cells),
                 )
             )
-            equal, written, new, deleted, unexplained = cursor.fetchone()
-            found.append(Rows(table, equal, written, new, deleted, unexplained or []))
+            written, deleted, gone, unexplained = cursor.fetchone()
+            found.append(Rows(table, written, deleted, gone or [], unexplained or []))
     return found
 
 
-def prove_rows(connection: BaseDatabaseWrapper) -> None:
-    """Every legacy row equals its backup or a later write; tells how many are which.
+ADD_TO_LOG = (
+    "CREATE TABLE IF NOT EXISTS unification_changes (source text NOT NULL, key text NOT NULL);"
+    " INSERT INTO unification_changes VALUES ('{}', '{}')"
+)
+
+
+def faults(found: list[Rows]) -> list[str]:
+    """What no book explains, with the way out."""
+    lines = []
+    if gone := [(rows.table, key) for rows in found for key in rows.gone]:
+        lines.append(
+            f"Rows that were backed up are gone: {_named(gone)}. Put them back from the backup of their table or, "
+            "where they were deleted on purpose, delete them there too (drop its trigger unification_never_written "
+            "first). Then run this again."
+        )
+    if unexplained := [(rows.table, key) for rows in found for key in rows.unexplained]:
+        lines.append(
+            f"Of these rows no book says who wrote them: {_named(unexplained)}. Hold each against its backup. Put it"
+            f" right or, where it is meant to be so, add it to the log: {ADD_TO_LOG.format(*unexplained[0])}. Then run this"
+            " again."
+        )
+    return lines
+
+
+def _named(rows: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{table} {key}" for table, key in rows)
+
+
+def prove_rows(connection: BaseDatabaseWrapper, *, every_row: bool) -> None:
+    """Every legacy row equals its backup or a later write; tells how many were written.
 
     Errors: CommandError naming rows of which no book says how they came to be as they are; the backups stay.
     """
-    found = compare(connection)
+    every_row = every_row or _every_row
+    found = compare(connection, at_end=True, every_row=every_row)
     for rows in found:
         progress.tell(str(rows))
-    unexplained = [f"{rows.table} {key}" for rows in found for key in rows.unexplained]
-    if unexplained:
-        raise CommandError(
-            f"Of these rows no book says who wrote them or deleted them: {', '.join(unexplained)}. Hold each against its"
-            " backup. Put it right or, where it is meant to be so, add its table and key to unification_changes (source,"
-            " key). Then run this again."
-        )
-    progress.tell("way back: every legacy row equals its backup or a later write")
+    if lines := faults(found):
+        raise CommandError("\n".join(lines))
+    progress.tell(
+        "way back: every legacy row equals its backup or a later write"
+        if every_row
+        else "way back: every legacy row that was written is as it was last written; the others were looked at before"
+    )
 
 
 def prove_fingerprint(connection: BaseDatabaseWrapper) -> None:

@@ -140,15 +140,19 @@ def find(connection: BaseDatabaseWrapper) -> int:
 
 
 def write(cursor: CursorWrapper, sources: Sources) -> None:
-    """Write back what was found, in the running transaction, and log it.
+    """Write back what was found, in the running transaction, and log it. Nobody waits for columns that nobody changed.
 
     Errors: a value that does not fit its old column is refused by PostgreSQL.
     """
+    cursor.execute("SELECT field FROM changed UNION SELECT NULL FROM came_since")
+    if not (changed := {field for (field,) in cursor.fetchall()}):
+        return
     cursor.execute(old_trigger.MAKING_GUESTS)
     cursor.execute("SELECT set_config('unification.sync', 'on', true)")
     cursor.execute(GUESTS_SINCE)
-    for table, statement in _write_backs(sources):
-        cursor.execute(_logged(table, statement))
+    for field, table, statement in _write_backs(sources):
+        if field in changed:
+            cursor.execute(_logged(table, statement))
     # Last, for a new row has the values as they are, and no difference is to be added to them.
     cursor.execute(_logged(Table.CUSTOMERS, _new_customers(sources)))
     cursor.execute("SELECT set_config('unification.sync', '', true), set_config('unification.making_guests', '', true)")
@@ -198,22 +202,21 @@ def _new_customers(sources: Sources) -> sql.Composed:
     )
 
 
-def _write_backs(sources: Sources) -> Iterator[tuple[Table, sql.Composed]]:
-    """One statement per column that has changed in some profile, with the table that it writes to."""
+def _write_backs(sources: Sources) -> Iterator[tuple[str, Table, sql.Composed]]:
+    """The statements for each column that may have changed in some profile: its name, and the table that is written to."""
     for field in FIELD_MAP:
-        if field.rule in (Rule.LEAST, Rule.GREATEST) and field.column != "last_order_date":
+        name = field.column
+        if field.rule in (Rule.LEAST, Rule.GREATEST) and name != "last_order_date":
             continue
         if Table.CUSTOMERS in field.sources:
-            yield Table.CUSTOMERS, _to_customers(sources, field.column, field)
+            yield name, Table.CUSTOMERS, _to_customers(sources, name, field)
             if Table.USERS in field.sources:
-                yield Table.USERS, _to_users(field.column)
-        elif Table.CUSTOMER_PROFILES in field.sources:
-            yield from _to_attached(field, Table.CUSTOMER_PROFILES)
+                yield name, Table.USERS, _to_users(name)
         else:
-            yield from _to_attached(field, Table.USER_PROFILES)
-    yield Table.CUSTOMERS, _to_customers(sources, "email", None, "contact_email")
-    yield Table.CUSTOMERS, _to_customers(sources, "email", None, "users.email")
-    yield Table.CUSTOMERS, _to_customers(sources, "is_active", None, "users.active")
+            table = next(t for t in (Table.CUSTOMER_PROFILES, Table.USER_PROFILES) if t in field.sources)
+            yield from ((name, written, statement) for written, statement in _to_attached(field, table))
+    for name, column in (("contact_email", "email"), ("users.email", "email"), ("users.active", "is_active")):
+        yield name, Table.CUSTOMERS, _to_customers(sources, column, None, name)
 
 
 def _to_customers(sources: Sources, column: str, field: Field | None, changed: str | None = None) -> sql.Composed:

@@ -248,15 +248,18 @@ def _index_concurrently(cursor: CursorWrapper, name: str, definition: sql.SQL) -
     cursor.execute(sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {}").format(sql.Identifier(name), definition))
 
 
-def turn_off(connection: BaseDatabaseWrapper) -> None:
-    """Remove the sync in the transaction in which the old trigger comes back, then the indexes."""
+def turn_off(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
+    """The sync goes and the old trigger comes back, in the running transaction; what nobody calls any more stays."""
+    drop_triggers(cursor)
+    old_trigger.bring_back(cursor, connection)
+
+
+def clear_away(connection: BaseDatabaseWrapper) -> None:
+    """Drop what the sync has left: its functions and indexes."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        capture.go_on(connection, cursor)
-        remove(cursor)
-        old_trigger.bring_back(cursor, connection)
-    with connection.cursor() as cursor:
-        for name in INDEXES:
-            cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
+        drop_functions(cursor)
+    for name in INDEXES:
+        locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
 
 
 # Writers wait from here to the end of the transaction, readers do not.
@@ -279,12 +282,6 @@ BOOKS = frozenset(
         ("unification_sync_hash", "src orders"),
     }
 )
-
-
-def remove(cursor: CursorWrapper) -> None:
-    """Turn the sync off, and drop its functions."""
-    drop_triggers(cursor)
-    drop_functions(cursor)
 
 
 def drop_triggers(cursor: CursorWrapper, keep: Collection[tuple[str, str]] = ()) -> None:

@@ -160,7 +160,7 @@ def test_scans_of_the_old_tables_are_seen_once_the_sync_is_off(seed: str, old_ap
     [hidden] = [watch for watch in evidence.watches(connection) if (watch.shape, watch.kind) == ("customers", "read")]
     assert (hidden.since, hidden.why) == (None, evidence.HIDDEN)
     with connection.cursor() as cursor:
-        sync.remove(cursor)
+        sync.drop_triggers(cursor)
     evidence.sample(connection)
     with evidence.own_reads(connection):
         run("SELECT * FROM customers")

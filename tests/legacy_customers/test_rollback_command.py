@@ -1,5 +1,6 @@
 """`manage.py rollback_unification`: what it shows, when it asks, and what stops it, all reasons at once."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -68,16 +69,57 @@ def test_all_that_stands_in_the_way_is_told_at_once_and_nothing_is_changed(seed:
     assert ended.value.code == 3
 
 
-def test_a_row_changed_behind_the_sync_is_named_before_its_backup_goes(seed: str) -> None:
-    customer = one("SELECT min(id::text) FROM customers")
+def behind_the_triggers(statement: str, *params: Any) -> None:
     with transaction.atomic():
         rows("SET LOCAL session_replication_role = replica")
-        rows("UPDATE customers SET city = 'Nowhere' WHERE id = %s::uuid", customer)
+        rows(statement, *params)
+
+
+def test_a_row_changed_behind_the_sync_is_named_before_anything_is_changed(seed: str) -> None:
+    customer = one("SELECT min(id::text) FROM customers")
+    behind_the_triggers("UPDATE customers SET city = 'Nowhere' WHERE id = %s::uuid", customer)
+    before = rows(LEFT)
     with pytest.raises(
-        CommandError, match=f"Of these rows no book says who wrote them or deleted them: customers {customer}"
-    ):
+        CommandError, match=f"Of these rows no book says who wrote them: customers {customer}"
+    ) as refusal:
         roll_back(interactive=False)
-    assert one("SELECT count(*) FROM backup_customers") == 10
-    run("INSERT INTO unification_changes (source, key) VALUES ('customers', %s)", customer)
+    assert rows(LEFT) == before
+    [accept] = re.findall("CREATE TABLE .*'\\)", str(refusal.value))
+    run(accept)
     roll_back(interactive=False)
     assert one("SELECT city FROM customers WHERE id = %s::uuid", customer) == "Nowhere"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("user_id", "(SELECT max(id::text)::uuid FROM users)"), ("total_amount", "99")]
+)
+def test_an_order_changed_behind_the_sync_is_named_though_the_take_over_repointed_it(
+    seed: str, column: str, value: str
+) -> None:
+    order = one("SELECT o.id::text FROM orders AS o JOIN backup_orders AS b USING (id) WHERE b.user_id IS NULL LIMIT 1")
+    behind_the_triggers(f"UPDATE orders SET {column} = {value} WHERE id = %s::uuid", order)
+    with pytest.raises(CommandError, match=f"Of these rows no book says who wrote them: orders {order}"):
+        roll_back(interactive=False)
+
+
+def test_a_written_row_that_is_not_as_it_was_last_written_is_named_at_the_end(seed: str) -> None:
+    customer = one("SELECT min(id::text) FROM customers")
+    run("UPDATE profiles SET city = 'Oslo' WHERE id = %s::uuid", customer)
+    call_command("migrate", "legacy_customers", "0010_api_usage", verbosity=0)
+    behind_the_triggers("UPDATE customers SET city = 'Nowhere' WHERE id = %s::uuid", customer)
+    with pytest.raises(CommandError, match=f"Of these rows no book says who wrote them: customers {customer}"):
+        roll_back(interactive=False)
+    assert one("SELECT count(*) FROM backup_customers") == 10
+
+
+@pytest.mark.parametrize("proof", ["written", "full"])
+def test_a_row_changed_behind_the_log_is_seen_by_the_full_proof(seed: str, proof: str) -> None:
+    customer = one("SELECT min(id::text) FROM customers")
+    call_command("migrate", "legacy_customers", "0010_api_usage", verbosity=0)
+    behind_the_triggers("UPDATE customers SET city = 'Nowhere' WHERE id = %s::uuid", customer)
+    if proof == "written":
+        roll_back(interactive=False, proof=proof)
+        return
+    with pytest.raises(CommandError, match=f"Of these rows no book says who wrote them: customers {customer}"):
+        roll_back(interactive=False, proof=proof)
+    assert one("SELECT count(*) FROM backup_customers") == 10

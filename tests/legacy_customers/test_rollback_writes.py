@@ -11,13 +11,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
+from config.locks import StillInUse
 from legacy_customers.models import LegacyCustomer
 from legacy_customers.sample.stories import load_story
 from legacy_customers.unification import rollback
-from legacy_customers.unification.sources import BACKUP_KEYS
+from legacy_customers.unification.sources import BACKUP_KEYS, find_sources
 from legacy_customers.unification.verify import verify
 from profiles.models import Profile
-from tests.databases import another_session, one, rows, run
+from tests.databases import another_session, eventually, one, rows, run
 
 Cell = tuple[str, str, str]
 
@@ -144,45 +145,108 @@ def test_hundreds_of_random_writes_through_both_shapes_are_all_there_afterwards(
     assert {name: seen.samples for name, seen in report.checks.items() if not seen.passed} == {}
 
 
-def test_the_old_application_writes_on_during_the_way_back(shop: str) -> None:
+def test_the_old_application_writes_on_and_the_new_one_is_refused_with_nothing_lost(shop: str) -> None:
     record = Record()
     record.remember()
     people = rows(ALONE)
-    begun, stop = threading.Event(), threading.Event()
+    begun, stop = threading.Barrier(4), threading.Event()
     errors: list[Exception] = []
+    refusals: list[Exception] = []
 
-    def write(mine: list[tuple[Any, Any]]) -> None:
+    def old_application(session: Any, customer: Any, user: Any, number: int) -> None:
+        session.execute("UPDATE customers SET city = %s WHERE id = %s", (f"While {number}", customer))
+        record.customer(customer, user, "city", f"While {number}")
+        made = session.execute(
+            "INSERT INTO orders (order_number, customer_id) VALUES (%s, %s) RETURNING id::text",
+            (uuid.uuid4().hex, customer),
+        ).fetchone()
+        record.new["orders"].add(made[0])
+
+    def new_application(session: Any, customer: Any, user: Any, number: int) -> None:
+        session.execute("UPDATE profiles SET notes = %s WHERE id = %s", (f"While {number}", customer))
+        record.customer(customer, user, "notes", f"While {number}")
+
+    def write(
+        writes: Callable[[Any, Any, Any, int], None], mine: list[tuple[Any, Any]], failed: list[Exception]
+    ) -> None:
         with another_session(autocommit=True) as session:
             number = 0
-            while not stop.is_set() and not errors:
-                customer, user = mine[number % len(mine)]
-                try:
-                    session.execute("UPDATE customers SET city = %s WHERE id = %s", (f"While {number}", customer))
-                    made = session.execute(
-                        "INSERT INTO orders (order_number, customer_id) VALUES (%s, %s) RETURNING id::text",
-                        (uuid.uuid4().hex, customer),
-                    ).fetchone()
-                except Exception as error:
-                    errors.append(error)
-                    return
-                assert made is not None
-                record.customer(customer, user, "city", f"While {number}")
-                record.new["orders"].add(made[0])
-                number += 1
-                begun.set()
+            try:
+                while not stop.is_set():
+                    writes(session, *mine[number % len(mine)], number)
+                    number += 1
+                    if number == 1:
+                        begun.wait(60)
+            except Exception as error:
+                failed.append(error)
 
-    threads = [threading.Thread(target=write, args=(people[turn::2],)) for turn in range(2)]
+    threads = [
+        *(threading.Thread(target=write, args=(old_application, people[turn::2], errors)) for turn in range(2)),
+        threading.Thread(target=write, args=(new_application, people, refusals)),
+    ]
     for thread in threads:
         thread.start()
     try:
-        assert begun.wait(60)
-        call_command("migrate", "legacy_customers", "zero", verbosity=0)
+        begun.wait(60)
+        call_command("rollback_unification", interactive=False, verbosity=0)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert errors == []
+    assert [str(error).splitlines()[0] for error in refusals] == [
+        "UPDATE of profiles refused: the way back has begun, the legacy tables stand alone again"
+    ]
     assert record.differences() == []
+
+
+# --- guests' accounts -----------------------------------------------------------------------------------------------
+
+ACCOUNT = """
+SELECT user_id, customer_id FROM legacy_identities WHERE "case" = 'new_user' AND position = 1 ORDER BY customer_id LIMIT 1
+"""
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def test_an_account_that_is_claimed_as_it_is_about_to_go_stays(shop: str) -> None:
+    [(account, customer)] = rows(ACCOUNT)
+    call_command("migrate", "legacy_customers", "0005_identity", verbosity=0)
+    claimer = another_session()
+    # Without a row that the old trigger would make, and that would name the account.
+    claimer.execute("SELECT set_config('unification.making_guests', 'on', true)")
+    claimer.execute("UPDATE users SET password_hash = '$2b$claimed' WHERE id = %s", (account,))
+
+    def claim() -> None:
+        with another_session(autocommit=True) as looking:
+            eventually(
+                lambda: looking.execute(WAITING).fetchone() != (0,),
+                "somebody waits for the claim",
+            )
+        claimer.commit()
+        claimer.close()
+
+    thread = threading.Thread(target=claim)
+    thread.start()
+    call_command("rollback_unification", interactive=False, verbosity=0)
+    thread.join()
+    assert one("SELECT password_hash FROM users WHERE id = %s", account) == "$2b$claimed"
+    assert one("SELECT user_id FROM customers WHERE id = %s", customer) == account
+
+
+def test_an_account_that_the_old_application_wrote_to_stays_with_the_row_that_its_trigger_made(shop: str) -> None:
+    [(account, customer)] = rows(ACCOUNT)
+    call_command("migrate", "legacy_customers", "0010_api_usage", verbosity=0)
+    run("UPDATE users SET phone = '+1' WHERE id = %s", account)
+    [(made,)] = rows("SELECT id FROM customers WHERE user_id = %s", account)
+    assert made != customer
+    call_command("rollback_unification", interactive=False, verbosity=0)
+    assert rows("SELECT id FROM customers WHERE user_id = %s", account) == [(made,)]
+    assert one("SELECT user_id FROM customers WHERE id = %s", customer) is None
+    assert one("SELECT phone FROM users WHERE id = %s", account) == "+1"
 
 
 # --- killed half-way ------------------------------------------------------------------------------------------------
@@ -223,6 +287,23 @@ def test_once_begun_nobody_writes_to_profiles_nor_turns_round(seed: str) -> None
     with pytest.raises(CommandError, match="The way back has begun"):
         call_command("migrate", verbosity=0)
     assert rollback.has_begun(connection)
+
+
+def test_where_its_window_does_not_come_nothing_has_begun(seed: str, settings: Any) -> None:
+    settings.UNIFICATION_LOCK_PATIENCE_S = 0
+    sources = find_sources(connection)
+    assert sources
+    customer = one("SELECT min(id::text) FROM customers")
+    with another_session() as holder:
+        holder.execute("LOCK TABLE orders IN ROW EXCLUSIVE MODE")
+        with pytest.raises(StillInUse):
+            rollback.begin(connection, sources)
+        holder.rollback()
+    assert not rollback.has_begun(connection)
+    run("UPDATE profiles SET city = 'Oslo' WHERE id = %s::uuid", customer)
+    assert one("SELECT city FROM customers WHERE id = %s::uuid", customer) == "Oslo"
+    call_command("rollback_unification", interactive=False, verbosity=0)
+    assert one("SELECT city FROM customers WHERE id = %s::uuid", customer) == "Oslo"
 
 
 def test_what_the_new_application_wrote_before_the_sync_came_is_written_back(empty_database: str) -> None:

@@ -279,7 +279,7 @@ def refill(legacy: Legacy) -> None:
         protection.release(cursor, "the next example")
         backup.drop_backups(connection)
         phases.forget(connection, *PHASES)
-        sync.remove(cursor)
+        sync.drop_triggers(cursor)
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey")
         tables = sql.SQL(", ").join(map(sql.Identifier, (*KEYS, *WRITTEN, *DECIDED)))

@@ -374,7 +374,8 @@ def test_removed_and_installed_again_it_leaves_nothing_and_works(shop: str) -> N
     sources = find_sources(connection)
     assert sources
     with transaction.atomic(), connection.cursor() as cursor:
-        sync.remove(cursor)
+        sync.drop_triggers(cursor)
+        sync.drop_functions(cursor)
     assert (
         rows(
             "SELECT proname FROM pg_proc WHERE proname LIKE 'unification\\_sync%'",

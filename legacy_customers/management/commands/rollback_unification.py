@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from legacy_customers.unification.rollback import Forecast, forecast
+from legacy_customers.unification import rollback, rollback_proof
 
 BLOCKED = 3
 
@@ -26,26 +26,28 @@ class Command(BaseCommand):
             "--plan", action="store_true", help="show what it will do, in counts per table; write nothing"
         )
         parser.add_argument(
-            "--noinput", "--no-input", action="store_false", dest="interactive", help="do it without asking"
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="do it without asking, or counting",
+        )
+        parser.add_argument(
+            "--proof",
+            choices=("written", "full"),
+            default="written",
+            help="what the proof at the end reads: the rows that were written since, as all were held against their backups"
+            " at the start, or all of them again",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        expected = forecast(connection)
-        if not expected.to_do:
+        if not rollback.is_to_do(connection):
             self.stdout.write("There is nothing to take back: this database has not been taken over.")
             return
-        self._print(expected)
-        if options["plan"]:
-            if expected.reasons:
-                self.stdout.write(self.style.ERROR("\nIt cannot be done yet:\n") + "\n".join(expected.reasons))
-                sys.exit(BLOCKED)
-            self.stdout.write("\nNothing stands in its way. Nothing was written.")
+        if (options["plan"] or options["interactive"]) and not self._agreed(options["plan"]):
             return
-        if expected.reasons:
-            raise CommandError("\n".join(expected.reasons))
-        if options["interactive"] and input("\nType 'yes' to do this, or 'no' to leave it: ") != "yes":
-            raise CommandError("Nothing was done.")
-        call_command("migrate", "legacy_customers", "zero", interactive=False, verbosity=options["verbosity"])
+        with rollback_proof.of_every_row(options["proof"] == "full"):
+            call_command("migrate", "legacy_customers", "zero", interactive=False, verbosity=options["verbosity"])
         self.stdout.write(
             self.style.SUCCESS(
                 "\nThe way back is done and proved: every legacy row equals its backup or a later write, and the schema is"
@@ -53,7 +55,23 @@ class Command(BaseCommand):
             )
         )
 
-    def _print(self, expected: Forecast) -> None:
+    def _agreed(self, plan_only: bool) -> bool:
+        """Show what it will do; gives whether to do it. Errors: CommandError where it cannot be done, or is not wanted."""
+        expected = rollback.forecast(connection)
+        self._print(expected)
+        if plan_only:
+            if expected.reasons:
+                self.stdout.write(self.style.ERROR("\nIt cannot be done yet:\n") + "\n".join(expected.reasons))
+                sys.exit(BLOCKED)
+            self.stdout.write("\nNothing stands in its way. Nothing was written.")
+            return False
+        if expected.reasons:
+            raise CommandError("\n".join(expected.reasons))
+        if input("\nType 'yes' to do this, or 'no' to leave it: ") != "yes":
+            raise CommandError("Nothing was done.")
+        return True
+
+    def _print(self, expected: rollback.Forecast) -> None:
         if expected.legacy:
             self.stdout.write(self.style.MIGRATE_HEADING("Legacy tables stay, with every write"))
             self.stdout.write(f"  {'table':34}{'rows':>12}{'written':>12}{'deleted':>12}")
