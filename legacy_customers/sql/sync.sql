@@ -209,6 +209,7 @@ DECLARE
     session_key text;
     cp customer_profiles;
     up user_profiles;
+    patience text := current_setting('lock_timeout');
     old_c customers;
     old_u users;
     old_cp customer_profiles;
@@ -229,7 +230,7 @@ BEGIN
         END IF;
         END IF;
     END IF;
-    IF to_users THEN
+    IF to_users OR to_sessions THEN
         SELECT * INTO "u" FROM "users" WHERE "id" = q.user_id FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             IF NOT unification_sync_wait('users', 'id', q.user_id::text) THEN
@@ -273,10 +274,28 @@ BEGIN
         END IF;
         END IF;
     END IF;
+    -- Rows that are wanting. Whoever is about to insert one of them waits for the person, whom we have.
+    IF origin = 'profiles' AND (
+        to_customers AND c.id IS NULL OR to_shared AND shared_key IS NULL OR to_sessions AND session_key IS NULL)
+    THEN
+        BEGIN
+            PERFORM set_config('lock_timeout', '10ms', true);
+            IF to_customers AND c.id IS NULL THEN
+                PERFORM unification_sync_make_customer(q);
+            END IF;
+            IF to_shared AND shared_key IS NULL THEN
+                cp := unification_sync_make_customer_profile(q);
+            END IF;
+            IF to_sessions AND session_key IS NULL THEN
+                up := unification_sync_make_user_profile(q);
+            END IF;
+            PERFORM set_config('lock_timeout', patience, true);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            RETURN false;
+        END;
+    END IF;
 
-    IF to_customers AND c.id IS NULL AND origin = 'profiles' THEN
-        PERFORM unification_sync_make_customer(q);
-    ELSIF to_customers AND c.id IS NOT NULL THEN
+    IF to_customers AND c.id IS NOT NULL THEN
         old_c := c;
         IF origin <> 'customers' AND p.contact_email IS DISTINCT FROM q.contact_email THEN
             SELECT email INTO login FROM users WHERE id = q.user_id;
@@ -342,12 +361,6 @@ BEGIN
             UPDATE users SET "first_name" = "u"."first_name", "last_name" = "u"."last_name", "phone" = "u"."phone", "date_of_birth" = "u"."date_of_birth", "marketing_consent" = "u"."marketing_consent", "updated_at" = "u"."updated_at" WHERE id = u.id RETURNING * INTO u;
             PERFORM unification_sync_wrote(u, true);
         END IF;
-    END IF;
-    IF to_shared AND shared_key IS NULL AND origin = 'profiles' THEN
-        cp := unification_sync_make_customer_profile(q);
-    END IF;
-    IF to_sessions AND session_key IS NULL AND origin = 'profiles' THEN
-        up := unification_sync_make_user_profile(q);
     END IF;
     IF to_shared AND cp.customer_id IS NOT NULL THEN
         old_cp := cp;
@@ -1694,6 +1707,9 @@ BEGIN
             PERFORM unification_sync_push(p, q, 'customers', person);
         END IF;
     END IF;
+    IF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
     -- A chat's row that knew this id before it was a customer's.
     PERFORM unification_sync_customer_profiles_arrived(r) FROM customer_profiles AS r
     WHERE r.customer_id = n.id::text AND EXISTS (
@@ -1920,6 +1936,8 @@ BEGIN
 
     IF NOT unification_sync_from_customer_profiles(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, 'customer_profiles', to_jsonb(nothing), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
     END IF;
 END
 $$;
@@ -1979,6 +1997,8 @@ BEGIN
     END IF;
     IF NOT unification_sync_from_user_profiles(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, 'user_profiles', to_jsonb(nothing), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
     END IF;
 END
 $$;

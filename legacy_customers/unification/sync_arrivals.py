@@ -92,6 +92,9 @@ BEGIN
             PERFORM unification_sync_push(p, q, 'customers', person);
         END IF;
     END IF;
+    IF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
+    END IF;
     -- A chat's row that knew this id before it was a customer's.
     PERFORM unification_sync_customer_profiles_arrived(r) FROM customer_profiles AS r
     WHERE r.customer_id = n.id::text AND EXISTS (

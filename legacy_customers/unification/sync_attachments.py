@@ -38,6 +38,8 @@ BEGIN
     {first}
     IF NOT unification_sync_from_{name}(person, nothing, n) THEN
         PERFORM unification_sync_hand_over(person, {table}, to_jsonb(nothing), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(person);
     END IF;
 END
 $$;

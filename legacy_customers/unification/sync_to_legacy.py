@@ -137,6 +137,7 @@ DECLARE
     session_key text;
     cp customer_profiles;
     up user_profiles;
+    patience text := current_setting('lock_timeout');
     old_c customers;
     old_u users;
     old_cp customer_profiles;
@@ -150,7 +151,7 @@ BEGIN
         {lock_customers}
         END IF;
     END IF;
-    IF to_users THEN
+    IF to_users OR to_sessions THEN
         {lock_users}
     END IF;
     IF to_shared OR to_sessions THEN
@@ -176,10 +177,28 @@ BEGIN
         {lock_user_profiles}
         END IF;
     END IF;
+    -- Rows that are wanting. Whoever is about to insert one of them waits for the person, whom we have.
+    IF origin = 'profiles' AND (
+        to_customers AND c.id IS NULL OR to_shared AND shared_key IS NULL OR to_sessions AND session_key IS NULL)
+    THEN
+        BEGIN
+            PERFORM set_config('lock_timeout', '10ms', true);
+            IF to_customers AND c.id IS NULL THEN
+                PERFORM unification_sync_make_customer(q);
+            END IF;
+            IF to_shared AND shared_key IS NULL THEN
+                cp := unification_sync_make_customer_profile(q);
+            END IF;
+            IF to_sessions AND session_key IS NULL THEN
+                up := unification_sync_make_user_profile(q);
+            END IF;
+            PERFORM set_config('lock_timeout', patience, true);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            RETURN false;
+        END;
+    END IF;
 
-    IF to_customers AND c.id IS NULL AND origin = 'profiles' THEN
-        PERFORM unification_sync_make_customer(q);
-    ELSIF to_customers AND c.id IS NOT NULL THEN
+    IF to_customers AND c.id IS NOT NULL THEN
         old_c := c;
         {set_customers}
         IF c *<> old_c THEN
@@ -196,12 +215,6 @@ BEGIN
             UPDATE users SET {assign_users} WHERE id = u.id RETURNING * INTO u;
             PERFORM unification_sync_wrote(u, true);
         END IF;
-    END IF;
-    IF to_shared AND shared_key IS NULL AND origin = 'profiles' THEN
-        cp := unification_sync_make_customer_profile(q);
-    END IF;
-    IF to_sessions AND session_key IS NULL AND origin = 'profiles' THEN
-        up := unification_sync_make_user_profile(q);
     END IF;
     IF to_shared AND cp.customer_id IS NOT NULL THEN
         old_cp := cp;

@@ -1,5 +1,6 @@
 """Many writers to the same few people through both shapes: none fails, nothing is lost, and all copies agree at the end."""
 
+import json
 import random
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from legacy_customers.models import Handover
 from legacy_customers.sample.persons import row_id
 from legacy_customers.unification import sync
 from legacy_customers.unification.verify import verify
-from tests.databases import one
+from tests.databases import another_session, one, until
 from tests.legacy_customers.test_verify import failed
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -174,3 +175,46 @@ def test_whoever_holds_a_row_without_writing_is_waited_for(shop: str, locker: st
         thread.join()
     assert one(f"SELECT phone FROM {locker} WHERE id = %s", PROFILES[0]) == "+1"
     assert sync.health(connection).handovers == 0
+
+
+FIRST_ROW = (
+    "UPDATE profiles SET preferences = '{\"ours\": 1}' WHERE id = %(person)s",
+    "INSERT INTO customer_profiles (customer_id, preferences) VALUES (%(person)s::text, '{\"theirs\": 2}')",
+)
+
+
+WAITING = """
+SELECT count(*) = %s FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
+WHERE l.locktype = 'advisory' AND NOT l.granted
+"""
+
+
+def test_both_make_a_persons_first_row_at_once(shop: str) -> None:
+    person = one(
+        "SELECT p.id::text FROM profiles AS p WHERE p.preferences = '{}' AND NOT EXISTS ("
+        " SELECT FROM legacy_attachments AS a WHERE a.user_id = p.user_id) ORDER BY 1 LIMIT 1"
+    )
+    errors: list[BaseException] = []
+
+    def write(statement: str) -> None:
+        try:
+            with another_session(autocommit=True) as session:
+                session.execute(statement, {"person": person})
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(statement,)) for statement in FIRST_ROW]
+    with another_session() as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(uuid_hash_extended(%s, 1))", (person,))
+        for number, thread in enumerate(threads, start=1):  # whoever wants to make the row has the person's lock first
+            thread.start()
+            until(WAITING, number)
+        holder.rollback()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sync.health(connection).handovers == 0
+    assert failed(verify(connection)) == {}
+    both = {"ours": 1, "theirs": 2}
+    assert json.loads(one("SELECT preferences FROM profiles WHERE id = %s", person)) == both
+    assert json.loads(one("SELECT preferences FROM customer_profiles WHERE customer_id = %s", person)) == both
