@@ -208,9 +208,11 @@ def sums(found: Found) -> Iterator[Blocker]:
     customers = found.tables.get("customers", {})
     if "email" not in customers or customers.get("total_spent", "").split("(")[0] not in MONEY:
         return
+    # Grouped only where all of them together come to as much, which a scan without a sort tells.
     for (address,) in found.rows(
-        "SELECT lower(btrim(email::text)) FROM customers GROUP BY 1"
-        " HAVING sum(abs(total_spent)) >= 1000000000000 ORDER BY 1 LIMIT 5"
+        "SELECT lower(btrim(email::text)) FROM customers"
+        " WHERE (SELECT sum(abs(total_spent)) FROM customers) >= 1000000000000"
+        " GROUP BY 1 HAVING sum(abs(total_spent)) >= 1000000000000 ORDER BY 1 LIMIT 5"
     ):
         yield Blocker(
             "B014",
