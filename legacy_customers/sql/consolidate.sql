@@ -1,6 +1,15 @@
 -- One profile per person (unification/consolidate.py). INSERT runs once per range of users.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
+-- others, a work table
+SELECT m.user_id FROM (
+        SELECT user_id FROM legacy_identities WHERE position = 2
+        UNION SELECT user_id FROM legacy_attachments
+        WHERE position > 1 OR source = 'user_profiles' AND position = 1
+        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
+        WHERE i.position = 1 AND "c"."address" LIKE '%{%'
+    ) AS m WHERE true;
+
 -- several_customers, a work table
 SELECT i.user_id,
         (array_agg(unification_text("c"."first_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."first_name") IS NOT NULL))[1] AS "first_name",
@@ -158,21 +167,14 @@ SELECT
         UNION ALL
         SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
         WHERE position = 1 AND "case" IN ('new_user', 'separate')
-    ) AS src
-    JOIN (
-        SELECT user_id FROM legacy_identities WHERE position = 2
-        UNION SELECT user_id FROM legacy_attachments
-        WHERE position > 1 OR source = 'user_profiles' AND position = 1
-        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
-        WHERE i.position = 1 AND "c"."address" LIKE '%{%'
-    ) AS others ON others.user_id = src.id CROSS JOIN LATERAL (SELECT src.*) AS u
+    ) AS src JOIN others ON others.user_id = src.id CROSS JOIN LATERAL (SELECT src.*) AS u
     LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
     LEFT JOIN "backup_customers" AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a
         ON a.user_id = src.id AND a.position = 1 AND a.source = 'customer_profiles'
     LEFT JOIN "backup_customer_profiles" AS cp ON cp.customer_id = a.key
-    LEFT JOIN "several_customers" AS sc ON sc.user_id = src.id
-    LEFT JOIN "several_attachments" AS sa ON sa.user_id = src.id
+    LEFT JOIN several_customers AS sc ON sc.user_id = src.id
+    LEFT JOIN several_attachments AS sa ON sa.user_id = src.id
     WHERE true;
 
 -- INSERT

@@ -13,7 +13,7 @@ from config import protection
 from . import backup, old_trigger, protect, retention, sync
 from .agreement import both_sides_agree
 from .conservation import Tally
-from .consolidate import WORK_TABLES, profile_rows, several_attachments, several_customers
+from .consolidate import others, profile_rows, several_attachments, several_customers
 from .field_map import AUTH_COLUMNS, FIELD_MAP, Table
 from .snapshot import SAMPLES, Outcome, Snapshot
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
@@ -112,14 +112,17 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
     assert snapshot.sources is not None
     backups = snapshot.sources.backups()
     columns = ["contact_email", *(f.column for f in FIELD_MAP)]
-    several = {"several_customers": several_customers(backups), "several_attachments": several_attachments(backups)}
+    work_tables = {
+        "others": others(backups),
+        "several_customers": several_customers(backups),
+        "several_attachments": several_attachments(backups),
+    }
 
     def compared(select: sql.Composable, rest: sql.Composable = NO_MORE) -> tuple[sql.Composed, sql.Composed]:
         """The expected rows `e` next to the profiles `p`: of those who are alone, which workers may read, and of the others."""
         new_id = sql.SQL("NULL::uuid")
         statement = sql.SQL("{select} FROM ({rows}) AS e LEFT JOIN profiles AS p ON p.user_id = e.user_id{rest}")
-        alone = profile_rows(backups, KNOWN_USERS, IS_KNOWN, None, new_id)
-        others = profile_rows(backups, KNOWN_USERS, IS_KNOWN, WORK_TABLES, new_id)
+        alone, not_alone = (profile_rows(backups, KNOWN_USERS, IS_KNOWN, alone, new_id) for alone in (True, False))
         # Where rows were attached since, those of the take-over alone stand for the table.
         attached = AT_THE_TAKE_OVER if snapshot.one(ATTACHED_SINCE)[0] else NO_MORE
         return (
@@ -129,13 +132,14 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
             ),
             sql.SQL(
                 """
-        WITH {attached} several_customers AS MATERIALIZED ({several_customers}),
+        WITH {attached} others AS MATERIALIZED ({others}),
+        several_customers AS MATERIALIZED ({several_customers}),
         several_attachments AS MATERIALIZED ({several_attachments})
         {statement}"""
             ).format(
                 attached=sql.SQL("{}, ").format(attached) if attached is not NO_MORE else NO_MORE,
-                statement=statement.format(select=select, rows=others, rest=rest),
-                **several,
+                statement=statement.format(select=select, rows=not_alone, rest=rest),
+                **work_tables,
             ),
         )
 

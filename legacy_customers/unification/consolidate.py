@@ -311,45 +311,47 @@ ALONE = sql.SQL(
             WHERE m.user_id = src.id AND (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1))
         AND ({address} LIKE '%{{%') IS NOT TRUE"""
 )
-# All others, one of ten at most.
-OTHERS = sql.SQL(
-    """
-    JOIN (
+
+
+def others(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
+    """The users who are not alone, one of ten at most; `whose` as above."""
+    return sql.SQL(
+        """
+    SELECT m.user_id FROM (
         SELECT user_id FROM legacy_identities WHERE position = 2
         UNION SELECT user_id FROM legacy_attachments
         WHERE position > 1 OR source = 'user_profiles' AND position = 1
         UNION SELECT i.user_id FROM legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id
         WHERE i.position = 1 AND {address} LIKE '%{{%'
-    ) AS others ON others.user_id = src.id"""
-)
+    ) AS m WHERE {whose}"""
+    ).format(customers=sources.table("customers"), address=sources.address("c"), whose=whose)
 
 
 def profile_rows(
     sources: Sources,
     people: sql.SQL,
     where: sql.Composable,
-    several: tuple[sql.Composable, sql.Composable] | None,
+    alone: bool,
     new_id: sql.Composable = NEW_ID,
 ) -> sql.Composed:
     """SELECT of whole profiles. `people` gives src.id, a user each, src.place, and `u`, its legacy row; `{others}` narrows it.
 
-    `several` are the work tables: then the rows are those of persons whom they are needed for. None: those of all others.
+    The rows of persons who are alone, else those of all others, from the work tables.
     """
-    alone = several is None
     cells = [
         sql.SQL("{} AS {}").format(expression(sources, field, alone), sql.Identifier(field.column))
         for field in FIELD_MAP
     ]
-    if several is None:
-        joined, others = sql.SQL("").format(), sql.SQL("").format()
+    joined = narrowed = sql.SQL("")
+    if alone:
         where = sql.SQL("{} AND {}").format(where, ALONE.format(address=sources.address("c")))
     else:
         joined = sql.SQL(
             """
-    LEFT JOIN {} AS sc ON sc.user_id = src.id
-    LEFT JOIN {} AS sa ON sa.user_id = src.id"""
-        ).format(*several)
-        others = OTHERS.format(customers=sources.table("customers"), address=sources.address("c"))
+    LEFT JOIN several_customers AS sc ON sc.user_id = src.id
+    LEFT JOIN several_attachments AS sa ON sa.user_id = src.id"""
+        )
+        narrowed = sql.SQL(" JOIN others ON others.user_id = src.id")
     return sql.SQL(
         """
     SELECT
@@ -369,7 +371,7 @@ def profile_rows(
         new_id=new_id,
         contact_email=CONTACT_EMAIL,
         cells=sql.SQL(",\n        ").join(cells),
-        people=people.format(others=others),
+        people=people.format(others=narrowed),
         customers=sources.table("customers"),
         customer_profiles=sources.table("customer_profiles"),
         joined=joined,
@@ -402,11 +404,9 @@ def people(sources: Sources) -> sql.SQL:
     )
 
 
-WORK_TABLES = (sql.Identifier("several_customers"), sql.Identifier("several_attachments"))
-
-
-# The several rows of other persons than a range's are another worker's.
+# Others than a range's are another worker's.
 THESE = sql.SQL("m.user_id IN (SELECT src.id FROM {people} WHERE {where})")
+OF_THESE = sql.SQL("m.user_id IN (SELECT o.user_id FROM others AS o)")
 COLUMNS = sql.SQL(", ").join(
     sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
 )
@@ -417,16 +417,16 @@ def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Compos
 
     An INSERT cannot use parallel workers; CREATE TABLE AS can, for those who are alone.
     """
-    whose = (
-        EVERYBODY
-        if where == EVERYBODY
-        else THESE.format(people=people(sources).format(others=sql.SQL("")), where=where)
-    )
+    these: sql.Composable = EVERYBODY
+    of_these = EVERYBODY
+    if where != EVERYBODY:
+        these, of_these = THESE.format(people=people(sources).format(others=sql.SQL("")), where=where), OF_THESE
     return {
-        "several_customers": several_customers(sources, whose),
-        "several_attachments": several_attachments(sources, whose),
-        "profiles_alone": profile_rows(sources, people(sources), where, None),
-        "profiles_of_others": profile_rows(sources, people(sources), where, WORK_TABLES),
+        "others": others(sources, these),
+        "several_customers": several_customers(sources, of_these),
+        "several_attachments": several_attachments(sources, of_these),
+        "profiles_alone": profile_rows(sources, people(sources), where, alone=True),
+        "profiles_of_others": profile_rows(sources, people(sources), where, alone=False),
     }
 
 
@@ -480,8 +480,8 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             cursor.execute(ALIASES)
             detail["aliases"] = cursor.rowcount
             cursor.execute(
-                "DROP TABLE IF EXISTS pg_temp.several_customers, pg_temp.several_attachments, pg_temp.profiles_alone,"
-                " pg_temp.profiles_of_others"
+                "DROP TABLE IF EXISTS pg_temp.others, pg_temp.several_customers, pg_temp.several_attachments,"
+                " pg_temp.profiles_alone, pg_temp.profiles_of_others"
             )
             cursor.execute("ANALYZE profiles")
             cursor.execute("ANALYZE profile_aliases")
