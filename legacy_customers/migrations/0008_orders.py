@@ -2,7 +2,7 @@
 
 Expand. Locks: row locks, range by range; on orders for an instant SHARE ROW EXCLUSIVE for the helper trigger and ACCESS
 EXCLUSIVE where it goes, SHARE UPDATE EXCLUSIVE (no writer's) while indexes are built CONCURRENTLY. Where the foreign key is
-missing: ACCESS EXCLUSIVE on orders and SHARE ROW EXCLUSIVE on users for an instant, ROW SHARE on users while it is checked.
+missing: ACCESS EXCLUSIVE on orders and SHARE ROW EXCLUSIVE on users for an instant; 0011 checks it.
 Resumes: range by range; an index that an interrupted build left behind is dropped first. Reverses: orders get back the
 user_id that they had, range by range under row locks; orders made since stay.
 """

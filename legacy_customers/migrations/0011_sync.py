@@ -1,8 +1,9 @@
 """Two-way sync comes on, and the old trigger goes, in one transaction.
 
 Expand. Locks: SHARE ROW EXCLUSIVE on profiles and the legacy tables, ACCESS EXCLUSIVE on users, for an instant; the indexes
-are built concurrently. Resumes: one transaction; an index that was broken off is built anew. Reverses: the sync goes and the
-old trigger comes back, in one transaction; profiles refuse writes from then on.
+are built concurrently; ROW SHARE on users while foreign keys are checked. Resumes: one transaction; an index that was broken
+off is built anew. Reverses: the sync goes and the old trigger comes back, in one transaction; profiles refuse writes from
+then on.
 """
 
 from django.db import migrations

@@ -36,7 +36,8 @@ WHERE src.user_id IS NULL
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
 WHERE src.user_id IS NOT NULL AND src.user_id IS DISTINCT FROM i.user_id
-    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id);
+    AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id)
+    AND NOT EXISTS (SELECT FROM backup_users AS u WHERE u.id = src.user_id);
 
 -- REPOINT_SOME, in batches
 UPDATE orders AS src SET user_id = todo.user_id

@@ -63,8 +63,8 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 # Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
 READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
 # What moved to another page meanwhile, and then whose user_id names nobody. What others ordered meanwhile is logged, and
-# catch_up's: of a busy shop's new orders there is no end. Orders of a person whose user was deleted meanwhile stay as they
-# are: they go along when catch_up gives that person another login.
+# catch_up's: of a busy shop's new orders there is no end. Orders of a user who was deleted meanwhile stay as they are: they
+# go along when catch_up gives that person another login.
 LEFT_OVER = """
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id
 FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id JOIN users AS u ON u.id = i.user_id
@@ -76,6 +76,7 @@ SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, sr
 FROM orders AS src LEFT JOIN legacy_identities AS i ON i.customer_id = src.customer_id
 WHERE src.user_id IS NOT NULL AND src.user_id IS DISTINCT FROM i.user_id
     AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = src.user_id)
+    AND NOT EXISTS (SELECT FROM backup_users AS u WHERE u.id = src.user_id)
 """
 # By their number, after the first and up to the second.
 REPOINT_SOME = """
@@ -116,6 +117,10 @@ ADD_FOREIGN_KEY = """
 ALTER TABLE orders DROP CONSTRAINT IF EXISTS unification_orders_user_id_fkey,
 ADD CONSTRAINT unification_orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id)
 DEFERRABLE INITIALLY DEFERRED NOT VALID
+"""
+IS_UNCHECKED = """
+SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass
+    AND conname = 'unification_orders_user_id_fkey' AND NOT convalidated)
 """
 VALIDATE = "ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey"
 
@@ -159,8 +164,16 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             cursor.execute("DROP TABLE IF EXISTS pg_temp.repointing, pg_temp.left_over, pg_temp.disagreeing")
         if not guarded:
             locks.execute(connection, ADD_FOREIGN_KEY)
-            locks.execute(connection, VALIDATE)
         locks.execute(connection, STOP_KEEPING)
+
+
+def validate(connection: BaseDatabaseWrapper) -> None:
+    """Check all orders against a foreign key of ours, once everybody whose user was deleted meanwhile has another login."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_UNCHECKED)
+        unchecked = cursor.fetchone()[0]
+    if unchecked:
+        locks.execute(connection, VALIDATE)
 
 
 def work(stretch: ranges.Stretch) -> sql.Composed:

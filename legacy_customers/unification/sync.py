@@ -21,6 +21,7 @@ from . import (
     catch_up,
     consolidate,
     old_trigger,
+    orders,
     phases,
     sync_absorb,
     sync_arrivals,
@@ -218,6 +219,7 @@ def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
                 detail["rows"] += catch_up.catch_up(connection)
             detail["rows"] += last
         bulk_load.validate(connection, consolidate.PHASE, "profiles")
+        orders.validate(connection)
 
 
 def _change_over(connection: BaseDatabaseWrapper) -> int | None:

@@ -167,6 +167,30 @@ def test_a_guests_address_is_registered_before_the_guest_gets_an_account(step: s
     assert_verified()
 
 
+# An older installation has no foreign key that would refuse it, or take the user off the orders.
+@pytest.mark.parametrize("step", ["0003", "0005", "0006", "0007", "0008"])
+def test_a_login_goes_meanwhile_whose_orders_nothing_guards(step: str, empty_database: str) -> None:
+    load_story(connection, "shop", older=True)
+    gone = one("SELECT user_id FROM customers WHERE id = %s", customer(LINKED))
+    run("ALTER TABLE orders DROP CONSTRAINT IF EXISTS orders_user_id_fkey")
+    order = one("INSERT INTO orders (order_number, user_id, total_amount) VALUES ('THEIRS', %s, 12) RETURNING id", gone)
+    both = one(
+        "INSERT INTO orders (order_number, user_id, customer_id, total_amount) VALUES ('BOTH', %s, %s, 13) RETURNING id",
+        *(gone, customer(LINKED)),
+    )
+    migrate("legacy_customers", step)
+    with transaction.atomic():
+        if step == "0008":  # our key is there by now
+            run("UPDATE orders SET user_id = NULL WHERE user_id = %s", gone)
+        run("DELETE FROM users WHERE id = %s", gone)
+    migrate()
+    login = one("SELECT user_id FROM profiles WHERE id = %s", customer(LINKED))
+    assert login not in (None, gone)
+    assert one("SELECT user_id FROM orders WHERE id = %s", both) == login
+    assert one("SELECT user_id FROM orders WHERE id = %s", order) == (None if step == "0008" else login)
+    assert_verified()
+
+
 def test_a_write_behind_the_triggers_meanwhile_is_found(shop_not_migrated: None) -> None:
     migrate("legacy_customers", "0006")
     with transaction.atomic():
