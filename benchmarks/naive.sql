@@ -43,8 +43,6 @@ LEFT JOIN customers AS c ON c.user_id = u.id
 LEFT JOIN customer_profiles AS cp ON cp.customer_id = c.id::text
 LEFT JOIN user_profiles AS up ON up.session_id = u.session_id;
 
-CREATE INDEX orders_user ON orders (user_id);
-CREATE INDEX orders_created_at ON orders (created_at);
 UPDATE orders AS o SET user_id = c.user_id
 FROM customers AS c
 WHERE o.customer_id = c.id AND o.user_id IS NULL AND c.user_id IS NOT NULL;
