@@ -167,7 +167,7 @@ def _logged(table: Table, statement: sql.Composable) -> sql.Composed:
 
 def changes(connection: BaseDatabaseWrapper) -> sql.Composed:
     """The query for what is to be written back, a row per person and column."""
-    until = phases.detail_of(connection, sync.PHASE).get("on_at")
+    until = phases.detail_of(connection, sync.PHASE).get("on_from")
     return CHANGES.format(until=sql.SQL("h.id") if until is None else sql.Literal(until))
 
 

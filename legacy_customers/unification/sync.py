@@ -195,6 +195,21 @@ INDEXES: dict[str, sql.SQL] = {
 }
 LEFT_BEHIND = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM profile_history"
+# What the new application changed while the log was carried over is left to ourselves, as another writer would leave it.
+CHANGED_MEANWHILE = """
+INSERT INTO legacy_handovers (person_id, source, before, after)
+SELECT coalesce(p.merged_into_id, p.id), 'profiles', to_jsonb(p) || c.old, to_jsonb(p) || c.new
+FROM profile_history AS h JOIN profiles AS p ON p.id = h.profile_id
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(key, value -> 'old') AS old, jsonb_object_agg(key, value -> 'new') AS new
+    FROM jsonb_each(h.changes) WHERE key NOT LIKE 'users.%%'
+) AS c
+WHERE h.id > %s AND h.via <> 'sync' AND c.old IS NOT NULL
+ORDER BY h.id
+"""
+SETTLE_ALL = (
+    "SELECT unification_sync_settle(person_id) FROM (SELECT DISTINCT person_id FROM legacy_handovers) AS persons"
+)
 
 
 def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
@@ -237,9 +252,9 @@ def _change_over(connection: BaseDatabaseWrapper) -> int | None:
         capture.stop(cursor)
         old_trigger.drop(cursor, connection)
         install_triggers(cursor)
-        cursor.execute(LAST_CHANGE)
-        # What the new application changed until now, nobody has carried over.
-        phases.note(connection, PHASE, on_at=cursor.fetchone()[0])
+        # Nobody else writes to a profile from here on.
+        cursor.execute(CHANGED_MEANWHILE, [phases.detail_of(connection, PHASE)["on_from"]])
+        cursor.execute(SETTLE_ALL)
     return rows
 
 

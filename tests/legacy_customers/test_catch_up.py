@@ -285,6 +285,39 @@ def test_a_shop_that_never_stops_ordering_does_not_keep_the_run_from_going_on(sh
     assert_verified()
 
 
+def test_what_the_new_application_changes_meanwhile_is_on_both_sides(
+    shop_not_migrated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the sync comes on, and after the log has begun to be carried over."""
+    migrate("legacy_customers", "0008")
+    points = one("SELECT loyalty_points FROM customers WHERE id = %s", customer(LINKED)) or 0
+    run("UPDATE profiles SET state = 'BC' WHERE id = %s", customer(LINKED))  # on the profile's side alone
+    carry_over = catch_up.catch_up
+
+    def meanwhile(*args: Any) -> int:
+        found = carry_over(*args)
+        with another_session(autocommit=True) as staff:
+            staff.execute(
+                "UPDATE profiles SET city = 'Between', loyalty_points = loyalty_points + 3, tags = tags || '[\"new\"]'"
+                " WHERE id = %s",
+                [customer(LINKED)],
+            )
+            staff.execute("UPDATE customers SET loyalty_points = %s WHERE id = %s", [points + 4, customer(LINKED)])
+        return found
+
+    monkeypatch.setattr(catch_up, "catch_up", meanwhile)
+    migrate()
+    for table in ("profiles", "customers"):
+        found = f"SELECT city, loyalty_points, tags::text LIKE '%%new%%' FROM {table} WHERE id = %s"
+        assert rows(found, customer(LINKED)) == [("Between", points + 7, True)]
+    assert one("SELECT count(*) FROM legacy_handovers") == 0
+    assert_verified()
+    call_command("rollback_unification", "--no-input", verbosity=0)
+    assert rows("SELECT city, state, loyalty_points FROM customers WHERE id = %s", customer(LINKED)) == [
+        ("Between", "BC", points + 7)
+    ]
+
+
 def test_the_log_is_carried_over_in_short_transactions(
     shop_not_migrated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
