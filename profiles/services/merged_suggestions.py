@@ -1,13 +1,34 @@
 """What becomes of suggestions when one of the two is merged, and when that is taken back."""
 
+import json
 import uuid
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 
 from profiles.models import MergeSuggestion
 
 MERGED, DISMISSED, OPEN = (MergeSuggestion.Status[name] for name in ("MERGED", "DISMISSED", "OPEN"))
+
+
+# What the next standing merge found a suggestion to be is by now what it was before the merge that is taken back.
+HAND_ON = """
+UPDATE profile_merges AS m SET moved = jsonb_set(m.moved, ARRAY['suggestions', next.place::text, 'before'], %(before)s::jsonb)
+FROM (
+    SELECT later.id, entries.place - 1 AS place
+    FROM profile_merges AS later
+    CROSS JOIN LATERAL jsonb_array_elements(later.moved -> 'suggestions') WITH ORDINALITY AS entries (entry, place)
+    WHERE (later.survivor_id = ANY(%(pair)s) OR later.other_id = ANY(%(pair)s)) AND later.unmerged_at IS NULL
+        AND later.id > %(merge)s AND entry -> 'id' = to_jsonb(%(suggestion)s::bigint)
+        AND entry -> 'before' ->> 'status' = %(status)s
+    ORDER BY later.id LIMIT 1
+) AS next
+WHERE next.id = m.id RETURNING m.id
+"""
+TAKE_BACK_TOO = """
+UPDATE profile_merges SET moved = jsonb_set(moved, '{suggestions}', moved -> 'suggestions' || %s::jsonb) WHERE id = %s
+"""
 
 
 def follow(survivor_id: uuid.UUID, other_id: uuid.UUID, *, by: uuid.UUID | None) -> list[dict[str, Any]]:
@@ -43,18 +64,23 @@ def follow(survivor_id: uuid.UUID, other_id: uuid.UUID, *, by: uuid.UUID | None)
     return done
 
 
-def give_back(moved: list[dict[str, Any]], survivor_id: uuid.UUID, other_id: uuid.UUID) -> None:
-    """Undo what `follow` did. What somebody decided since about the survivor stays, for both."""
+def give_back(merge_id: int, moved: list[dict[str, Any]], survivor_id: uuid.UUID, other_id: uuid.UUID) -> None:
+    """Undo what `follow` did. What somebody decided since about the survivor stays, for both; what a later merge did with a
+    suggestion stays as long as that merge stands."""
     for entry in reversed(moved):
+        if entry.get("made"):
+            MergeSuggestion.objects.filter(pk=entry["id"], status=entry["status"]).delete()
+            continue
         found = MergeSuggestion.objects.select_for_update().filter(pk=entry["id"]).first()
         if found is None:
             continue
         side = entry["side"]
         decided_since = found.status != entry["status"]
-        copy = None
+        later = _hand_on(merge_id, entry, found) if decided_since else None
+        twin = None
         if side and getattr(found, f"{side}_id") == survivor_id:
             if decided_since and found.status == DISMISSED:
-                copy = {
+                twin = {
                     field.attname: getattr(found, field.attname)
                     for field in MergeSuggestion._meta.concrete_fields
                     if not field.primary_key
@@ -63,8 +89,35 @@ def give_back(moved: list[dict[str, Any]], survivor_id: uuid.UUID, other_id: uui
         if not decided_since:
             _decide(found, **entry["before"])
         found.save()
-        if copy:
-            MergeSuggestion.objects.bulk_create([MergeSuggestion(**copy)], ignore_conflicts=True)
+        if twin:
+            _make_twin(twin, later)
+
+
+def _hand_on(merge_id: int, entry: dict[str, Any], found: MergeSuggestion) -> int | None:
+    """Where a later merge decided it, that one is to give back what was there before this one; gives that merge's id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            HAND_ON,
+            {
+                "before": json.dumps(entry["before"]),
+                "pair": [found.profile_id, found.other_profile_id],
+                "merge": merge_id,
+                "suggestion": found.pk,
+                "status": entry["status"],
+            },
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _make_twin(twin: dict[str, Any], later: int | None) -> None:
+    """The dismissed suggestion for the survivor too; where the merge `later` dismissed it, it goes with that one."""
+    pair = {name: twin.pop(name) for name in ("profile_id", "other_profile_id")}
+    made, is_new = MergeSuggestion.objects.get_or_create(**pair, defaults=twin)
+    if is_new and later:
+        entry = json.dumps([{"id": made.pk, "made": True, "status": DISMISSED}])
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE_BACK_TOO, [entry, later])
 
 
 def _entry(found: MergeSuggestion) -> dict[str, Any]:

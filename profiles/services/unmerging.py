@@ -103,7 +103,7 @@ def _unmerge(done: ProfileMerge, survivor: Side, other: Side, by: User | None) -
             [other.id, moved["conflicts"], survivor.id],
         )
     FieldConflict.objects.filter(pk__in=moved["new_conflicts"]).delete()
-    merged_suggestions.give_back(moved["suggestions"], uuid.UUID(survivor.id), uuid.UUID(other.id))
+    merged_suggestions.give_back(done.pk, moved["suggestions"], uuid.UUID(survivor.id), uuid.UUID(other.id))
     done.unmerged_by = by.pk if by else None
     done.unmerged_at = timezone.now()
     done.save(update_fields=["unmerged_by", "unmerged_at"])

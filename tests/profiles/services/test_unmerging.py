@@ -393,6 +393,29 @@ def test_a_suggestion_that_was_dismissed_while_merged_stays_dismissed_for_both()
     assert suggestions() == sorted([(other.pk, third.pk, "dismissed"), (survivor.pk, third.pk, "dismissed")])
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        # The first merge dismisses what the second one decides.
+        [((0, 1), "open"), ((0, 3), "dismissed"), ((1, 2), "open")],
+        # The second merge dismisses what the first one moved.
+        [((3, 2), "open"), ((1, 0), "dismissed")],
+    ],
+)
+def test_what_two_merges_made_of_a_suggestion_is_undone_whichever_goes_first(pairs: Any, turned: bool) -> None:
+    people = [person() for _ in range(4)]
+    for (left, right), status in pairs:
+        MergeSuggestion.objects.create(
+            profile=people[left], other_profile=people[right], reason="birth_date", status=status
+        )
+    before = suggestions()
+    merges = [merged(people[1], people[3]), merged(people[2], people[0])]
+    for done in reversed(merges) if turned else merges:
+        unmerging.unmerge(done.pk, by=None, via="api")
+    assert suggestions() == before
+
+
 def test_suggestions_follow_merges_of_both_sides_and_come_back_in_any_order() -> None:
     first, second, third, fourth = (person() for _ in range(4))
     MergeSuggestion.objects.create(profile=second, other_profile=third, reason="birth_date")
