@@ -81,7 +81,7 @@ BEGIN
             PERFORM set_config('lock_timeout', extract(epoch FROM patience) * 1000 || 'ms', true);
             RETURN true;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            slice := least(slice * 2, 200);
+            slice := least(slice * 2, 50);
         END;
         IF patience > interval '0' AND clock_timestamp() > started + patience THEN
             RAISE lock_not_available USING
