@@ -133,6 +133,7 @@ class EmbeddedPostgres:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory).resolve()
+        self.options: dict[str, str] = {}  # PostgreSQL's, where it is this process that starts it
         self._thread_lock = threading.RLock()
         self._address: Address | None = None
         self._users: int | None = None
@@ -360,6 +361,7 @@ class EmbeddedPostgres:
             *("-c", "listen_addresses=", "-c", f"port={PORT}"),
             *("-c", f'unix_socket_directories="{quoted}"', "-c", "unix_socket_permissions=0700"),
             *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
+            *(f"--{name}={value}" for name, value in self.options.items()),
         ]
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.unlink()

@@ -1,5 +1,6 @@
 """Fixtures that every test may use. Each database is a real PostgreSQL one."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,13 +8,46 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
+from accounts.hashers import LegacyBcryptHasher
 from config import protection
 from config.postgresql.base import DatabaseOperations
 from tests.databases import another_session, temporary_database
+from tests.servers import give_back_the_server, share_a_server
+
+EMBEDDED = bool(settings.DATABASES["default"].get("EMBEDDED"))
+
+
+def pytest_configure() -> None:
+    if EMBEDDED:
+        share_a_server()
+    # A migration makes and drops hundreds of models, and so many objects are looked at each time that the usual threshold
+    # costs a quarter of the run.
+    gc.set_threshold(20_000)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # Of several processes the one that started them is the last.
+    if EMBEDDED and not hasattr(config, "workerinput"):
+        give_back_the_server()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_hashes() -> Iterator[None]:
+    """Passwords by the thousand: each as cheap as bcrypt can be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LegacyBcryptHasher, "rounds", 4)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
-"""Embedded servers of a test's own, which it may kill."""
+"""The embedded server that the tests share, and those of a test's own, which it may kill."""
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -9,7 +11,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.embedded import EmbeddedPostgres
+from django.conf import settings
+
+from config.embedded import EmbeddedPostgres, configured
+
+# Databases come and go by the hundred: in memory each costs a fraction of what it costs on a disk.
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30  # bytes
+# Nothing of the shared server is to outlive the machine's failure. A process that is killed loses nothing by these.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "256MB"}
+
+
+def place() -> Path:
+    """Where servers of tests keep their data: in memory, where it has room. Every account may enter."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else Path("/tmp")
+
+
+def share_a_server() -> None:
+    """Have this process and its children use a server of this checkout's tests, not the one with `make demo`'s data."""
+    name = f"unified-profiles-tests-{os.geteuid()}-{hashlib.sha256(bytes(settings.BASE_DIR)).hexdigest()[:12]}"
+    settings.EMBEDDED_POSTGRES_DIR = os.environ["EMBEDDED_POSTGRES_DIR"] = str(place() / name)
+    configured().options = NOT_DURABLE
+
+
+def give_back_the_server() -> None:
+    """Leave it; who is the last one removes its data."""
+    server = configured()
+    server.leave()
+    if server.postmaster is None:
+        shutil.rmtree(server.base, ignore_errors=True)
 
 
 def alive(pid: int) -> bool:
@@ -28,7 +58,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 @contextmanager
 def own_directory() -> Iterator[Path]:
     """Where an embedded server may keep its data: every account may enter, unlike pytest's own directories."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(dir=place()) as name:
         path = Path(name)
         path.chmod(0o755)
         yield path / "postgres"
