@@ -5,6 +5,8 @@ from typing import Any
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from config.run_step import RunStep
+
 
 def run_deferred(schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Run the deferred statements (indexes, foreign keys) now."""
@@ -12,7 +14,7 @@ def run_deferred(schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute(schema_editor.deferred_sql.pop(0))
 
 
-class RunDeferred(migrations.RunPython):
+class RunDeferred(RunStep):
     """Run the deferred statements now; to be the last operation of its migration.
 
     Django records a migration within its own transaction only where nothing is deferred. Otherwise the record is a

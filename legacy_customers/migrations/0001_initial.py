@@ -10,6 +10,8 @@ import uuid
 from decimal import Decimal
 from django.db import migrations, models
 
+from config.run_step import RunStep
+
 from config.deferred import RunDeferred
 from legacy_customers.unification import fingerprint, rollback
 
@@ -229,6 +231,6 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("source", "key"), name="legacy_writes_once")],
             },
         ),
-        migrations.RunPython(record_fingerprint, compare_fingerprint),
+        RunStep(record_fingerprint, compare_fingerprint),
         RunDeferred(),
     ]

@@ -5,6 +5,7 @@ Expand. Locks: none. Resumes: CREATE OR REPLACE. Reverses: drops them.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import functions
 
 
@@ -26,4 +27,4 @@ class Migration(migrations.Migration):
         ("orders", "0001_initial"),
     ]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

@@ -6,6 +6,7 @@ Reverses: first proves that every legacy row that was written since is as it was
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import backup, capture, rollback
 from legacy_customers.unification.sources import find_sources
 
@@ -30,4 +31,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0002_functions")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

@@ -6,6 +6,7 @@ makes it again as it was.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import old_trigger
 from legacy_customers.unification.sources import find_sources
 
@@ -27,4 +28,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0003_backup")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

@@ -6,6 +6,7 @@ removes the accounts made for guests that were never used, range by range; a use
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import identity, phases, rollback, rollback_accounts
 from legacy_customers.unification.sources import find_sources
 
@@ -36,4 +37,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0004_old_trigger")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

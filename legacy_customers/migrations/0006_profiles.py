@@ -7,6 +7,7 @@ what no sync carried over, then truncates profiles.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import consolidate, rollback
 from legacy_customers.unification.sources import find_sources
 
@@ -28,4 +29,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0005_identity"), ("profiles", "0003_search")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

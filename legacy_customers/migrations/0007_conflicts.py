@@ -6,6 +6,7 @@ EXCLUSIVE, where it is put back, unchecked; ROW SHARE while it is checked. Resum
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import conflicts
 from legacy_customers.unification.sources import find_sources
 
@@ -27,4 +28,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0006_profiles")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

@@ -9,6 +9,7 @@ user_id that they had, range by range under row locks; orders made since stay.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import orders
 from legacy_customers.unification.sources import find_sources
 
@@ -30,4 +31,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0007_conflicts")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

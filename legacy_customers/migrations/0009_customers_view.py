@@ -5,6 +5,7 @@ Expand. Locks: ACCESS SHARE on users for an instant. Resumes: one transaction. R
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import view
 from legacy_customers.unification.sources import find_sources
 
@@ -25,4 +26,4 @@ class Migration(migrations.Migration):
     # What the services keep comes after the take-over, and goes before the way back.
     run_before = [("accounts", "0002_api_keys"), ("profiles", "0004_loyalty"), ("orders", "0002_till")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

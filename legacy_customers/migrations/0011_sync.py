@@ -8,6 +8,7 @@ then on.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import rollback, sync
 from legacy_customers.unification.sources import find_sources
 
@@ -35,4 +36,4 @@ class Migration(migrations.Migration):
     # What cannot be lost any more comes last, and lets the way back begin.
     run_before = [("orders", "0006_protection")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

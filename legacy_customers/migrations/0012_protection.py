@@ -7,6 +7,7 @@ commits for itself, and can be done again. Reverses: they are protected no more.
 from django.db import migrations
 
 from config import protection
+from config.run_step import RunStep
 from legacy_customers.unification import protect
 
 
@@ -23,4 +24,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0011_sync"), ("orders", "0006_protection")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

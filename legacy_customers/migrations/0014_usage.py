@@ -7,6 +7,7 @@ ACCESS EXCLUSIVE. Resumes: each step commits for itself, and can be done again. 
 from django.db import migrations
 
 from config import protection
+from config.run_step import RunStep
 from legacy_customers.unification import evidence
 
 TABLES = ("legacy_usage", "legacy_usage_counters")
@@ -27,4 +28,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0013_usage_tables")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

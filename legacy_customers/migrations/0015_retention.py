@@ -5,6 +5,7 @@ Expand. Locks: none. Resumes: one transaction. Reverses: the note goes with the 
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from legacy_customers.unification import retention
 
 
@@ -15,4 +16,4 @@ def forwards(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [("legacy_customers", "0014_usage")]
 
-    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
+    operations = [RunStep(forwards, migrations.RunPython.noop)]

@@ -8,6 +8,7 @@ from django.db import migrations, models
 from django.db.models.functions import Now
 
 from config import protection
+from config.run_step import RunStep
 from legacy_customers.unification import contract_state
 
 
@@ -54,5 +55,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunPython(protect, unprotect),
+        RunStep(protect, unprotect),
     ]

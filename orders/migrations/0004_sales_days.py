@@ -7,6 +7,7 @@ transaction. Reverses: drops it; it holds nothing that orders does not.
 
 from django.db import migrations
 
+from config.run_step import RunStep
 from orders.analytics import tables
 
 
@@ -21,4 +22,4 @@ def backwards(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [("orders", "0003_life")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

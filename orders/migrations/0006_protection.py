@@ -7,6 +7,7 @@ Resumes: each table commits for itself, and can be done again. Reverses: the pro
 from django.db import migrations
 
 from config import protection
+from config.run_step import RunStep
 from orders.protection import TABLES
 
 
@@ -23,4 +24,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("orders", "0005_receipt_numbers"), ("profiles", "0007_sync_choices")]
 
-    operations = [migrations.RunPython(forwards, backwards)]
+    operations = [RunStep(forwards, backwards)]

@@ -7,6 +7,7 @@ where it has rows already. Resumes: one transaction. Reverses: drops both.
 from django.db import migrations
 
 import profiles.search
+from config.run_step import RunStep
 from profiles.search import DROP_FUNCTION, PROFILES_INDEX, create_index, drop_extension, drop_index, install
 
 
@@ -31,7 +32,7 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0002_history")]
 
     operations = [
-        migrations.RunPython(install_functions, drop_functions),
+        RunStep(install_functions, drop_functions),
         migrations.AddField(
             model_name="profile",
             name="search_text",
@@ -39,5 +40,5 @@ class Migration(migrations.Migration):
                 help_text="Names, contact address and phone, folded; made by the database."
             ),
         ),
-        migrations.RunPython(index, drop),
+        RunStep(index, drop),
     ]

@@ -7,6 +7,7 @@ left broken is built anew. Reverses: drops them.
 from django.contrib.postgres.operations import ValidateConstraint
 from django.db import migrations, models
 
+from config.run_step import RunStep
 from profiles.search import LOGINS_INDEX, create_index, drop_index
 
 
@@ -24,7 +25,7 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0005_merges"), ("accounts", "0001_initial")]
 
     operations = [
-        migrations.RunPython(index, drop),
+        RunStep(index, drop),
         # Who logs in is looked up by the whole address, in any case spelling.
         migrations.RunSQL(
             [

@@ -10,6 +10,7 @@ from django.db import migrations, models
 from django.db.models.functions import Now
 
 from config.deferred import RunDeferred
+from config.run_step import RunStep
 from profiles import matching
 
 
@@ -136,6 +137,6 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunPython(install_functions, drop_functions),
+        RunStep(install_functions, drop_functions),
         RunDeferred(),
     ]
