@@ -1,4 +1,4 @@
-"""The embedded server that the tests share, and those of a test's own, which it may kill."""
+"""The embedded server that the tests share, those of a test's own, which it may kill, and the distribution's."""
 
 import hashlib
 import os
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
 
 from config.embedded import EmbeddedPostgres, configured
 
@@ -66,3 +67,39 @@ def own_directory() -> Iterator[Path]:
         if pid := EmbeddedPostgres(path / "postgres").postmaster:
             os.kill(pid, signal.SIGQUIT)
             wait_for(lambda: not alive(pid))
+
+
+class DistributionPostgres(EmbeddedPostgres):
+    """A server of the distribution's newest PostgreSQL that has pg_trgm, which the wheel has not."""
+
+    @staticmethod
+    def found() -> Path | None:
+        """Its `bin` directory, where Debian puts it."""
+        versions = [path.parts[4] for path in Path("/usr").glob("share/postgresql/*/extension/pg_trgm.control")]
+        binaries = [Path(f"/usr/lib/postgresql/{version}/bin") for version in sorted(versions, key=int)]
+        return next((path for path in reversed(binaries) if (path / "postgres").exists()), None)
+
+    def _binaries(self) -> tuple[int, Path]:
+        path = self.found()
+        assert path
+        return int(path.parent.name), path
+
+
+@contextmanager
+def connected_to(server: EmbeddedPostgres) -> Iterator[None]:
+    """Django's connection leads to another server."""
+    address = server.join()
+    before = connection.settings_dict.copy()
+    connection.close()
+    connection.settings_dict |= {
+        "EMBEDDED": False,
+        "HOST": address["host"],
+        "PORT": address["port"],
+        "USER": address["user"],
+    }
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict |= before
+        server.leave()
