@@ -3,19 +3,21 @@
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.hashers import LegacyBcryptHasher
 from config import protection
 from config.postgresql.base import DatabaseOperations
+from legacy_customers.sample.stories import Story, load_story
 from tests.databases import another_session, temporary_database
 from tests.servers import give_back_the_server, share_a_server
 
@@ -43,11 +45,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cheap_hashes() -> Iterator[None]:
-    """Passwords by the thousand: each as cheap as bcrypt can be."""
+def usual_rounds() -> Iterator[int]:
+    """New hashes are as cheap as bcrypt can be; gives how many rounds they have elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
+        usual = LegacyBcryptHasher.rounds
         patch.setattr(LegacyBcryptHasher, "rounds", 4)
-        yield
+        yield usual
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +94,73 @@ def background() -> Iterator[Callable[[str], "psycopg.Connection[Any]"]]:
             return session
 
         yield start
+
+
+# Migrated sample shops: each story is loaded and migrated once per process, and every test gets a copy of its own.
+
+
+@contextmanager
+def _migrated(blocker: DjangoDbBlocker, story: Story, older: bool = False) -> Iterator[str]:
+    """A database with the story, unified; no connection of ours is left in it, so that it can be copied."""
+    with ExitStack() as databases:
+        with blocker.unblock():
+            before = connection.settings_dict["NAME"]
+            name = databases.enter_context(temporary_database())
+            load_story(connection, story, older=older)
+            call_command("migrate", verbosity=0)
+            connection.close()
+            connection.settings_dict["NAME"] = before
+        yield name
+        before = connection.settings_dict["NAME"]
+        databases.close()
+        connection.settings_dict["NAME"] = before
+
+
+@pytest.fixture(scope="session")
+def seed_template(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Name of a database with the migrated seed; to be copied, not written."""
+    with _migrated(django_db_blocker, "seed") as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def shop_template(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Name of a database with the migrated shop; to be copied, not written."""
+    with _migrated(django_db_blocker, "shop") as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def older_shop_template(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Name of a database with the migrated shop of an older installation; to be copied, not written."""
+    with _migrated(django_db_blocker, "shop", older=True) as name:
+        yield name
+
+
+@contextmanager
+def _copy(blocker: DjangoDbBlocker, template: str) -> Iterator[str]:
+    with blocker.unblock():
+        connection.close()
+        with temporary_database(template=template) as name:
+            yield name
+
+
+@pytest.fixture
+def seed(seed_template: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The migrated seed under Django's default connection; gives the database's name."""
+    with _copy(django_db_blocker, seed_template) as name:
+        yield name
+
+
+@pytest.fixture
+def shop(shop_template: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The migrated shop under Django's default connection; gives the database's name."""
+    with _copy(django_db_blocker, shop_template) as name:
+        yield name
+
+
+@pytest.fixture
+def older_shop(older_shop_template: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The migrated shop of an older installation under Django's default connection; gives the database's name."""
+    with _copy(django_db_blocker, older_shop_template) as name:
+        yield name

@@ -5,7 +5,6 @@ import uuid
 import pytest
 from django.test import Client
 
-from accounts.hashers import LegacyBcryptHasher
 from accounts.models import ApiKey, User
 from accounts.services import api_keys
 from profiles.models import ProfileHistory
@@ -16,11 +15,6 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/accounts/user/"
 KEYS = "/admin/accounts/apikey/"
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LegacyBcryptHasher, "rounds", 4)
 
 
 def login(client: Client, role: str, tenant: uuid.UUID | None = None) -> User:

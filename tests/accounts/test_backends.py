@@ -5,7 +5,7 @@ import pytest
 from accounts.backends import AddressBackend
 from accounts.models import User
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("password", ["a\0b", "a\ud800b", "", "x" * 5000])

@@ -12,17 +12,12 @@ from tests.accounts.legacy import rows
 PLACEHOLDER = "$2b$10$dummy.hash.for.orphaned.customers"
 
 
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LegacyBcryptHasher, "rounds", 4)
-
-
 def legacy_hash(password: str, version: str = "2b") -> str:
     return bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode().replace("$2b$", f"${version}$")
 
 
-def test_new_hashes_have_twelve_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_new_hashes_have_twelve_rounds(monkeypatch: pytest.MonkeyPatch, usual_rounds: int) -> None:
+    monkeypatch.setattr(LegacyBcryptHasher, "rounds", usual_rounds)
     assert make_password("secret").startswith("legacy_bcrypt$2b$12$")
 
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from tests.accounts.api.calls import login, post
 from tests.api import assert_problem
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db
 
 LOGIN = "/admin/login/"
 

@@ -8,17 +8,11 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
-from accounts.hashers import LegacyBcryptHasher
 from accounts.models import User
 from accounts.signals import users_created
 from tests.accounts.legacy import rows
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LegacyBcryptHasher, "rounds", 4)
 
 
 def test_created_user_is_a_customer_with_the_email_as_typed() -> None:

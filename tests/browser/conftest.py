@@ -12,9 +12,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from accounts.models import User
 from legacy_customers.sample.logins import LOGINS
-from tests.legacy_customers.conftest import shop, shop_template
-
-__all__ = ["shop", "shop_template"]
 
 WAY_OUT = "No chromium on the PATH. Install one, on Debian: apt-get install chromium."
 WITHIN_MS = 20_000

@@ -6,9 +6,6 @@ import pytest
 from django.test import Client
 
 from config.content_policy import ADMIN, PAGES
-from tests.legacy_customers.conftest import shop, shop_template
-
-__all__ = ["shop", "shop_template"]
 
 
 def test_pages_run_no_script_of_their_own_text(shop: str, client: Client) -> None:

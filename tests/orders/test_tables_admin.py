@@ -10,9 +10,6 @@ from legacy_customers.sample.logins import LOGINS
 from orders.protection import TABLES
 from orders.tables import tables
 from tests.databases import one, run
-from tests.legacy_customers.conftest import shop, shop_template
-
-__all__ = ["shop", "shop_template"]
 
 
 def client_of(role: str) -> Client:

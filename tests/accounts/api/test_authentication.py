@@ -12,7 +12,7 @@ from accounts.models import ApiKey, User
 from accounts.services import api_keys
 from tests.api import assert_problem
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db
 
 BAD_KEY = "This API key is unknown or revoked. Ask an administrator."
 

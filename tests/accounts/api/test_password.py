@@ -18,7 +18,7 @@ from tests.accounts.api.calls import linked, login, me, post
 from tests.api import assert_problem
 from tests.databases import one, run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ASKED = {
     "detail": "If an active account has this address, a mail with a link to set a new password is on its way to it."

@@ -15,7 +15,7 @@ from tests.accounts.api.calls import linked, login, me, post
 from tests.api import assert_problem
 from tests.databases import run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ANN = {"email": "Ann@x.com", "password": "correct horse 7", "first_name": "Ann", "last_name": "Lée"}
 

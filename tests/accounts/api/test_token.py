@@ -15,7 +15,7 @@ from tests.accounts.api.calls import login, me, post
 from tests.api import assert_problem
 from tests.databases import one, run
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db
 
 WRONG = (
     "No active account has this address and password. Check both, or set a new password: "

@@ -13,7 +13,7 @@ from tests.accounts.api.calls import linked, post
 from tests.api import assert_problem, client_for
 from tests.databases import run
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

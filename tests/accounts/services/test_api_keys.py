@@ -11,7 +11,7 @@ from accounts.roles import Role
 from accounts.services import api_keys
 from tests.databases import one
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick")]
+pytestmark = pytest.mark.django_db
 
 TENANT = uuid.UUID(int=1)
 

@@ -22,9 +22,6 @@ from django.test.testcases import LiveServerThread
 from accounts.models import User
 from accounts.services import api_keys
 from legacy_customers.api import usage
-from tests.legacy_customers.conftest import shop, shop_template
-
-__all__ = ["shop", "shop_template"]
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "api.md"
 DEMO = "http://127.0.0.1:8000"

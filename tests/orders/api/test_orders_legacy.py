@@ -11,7 +11,6 @@ from accounts.models import User
 from orders.models import Order
 from tests.api import client_for
 from tests.databases import one, rows, run
-from tests.legacy_customers.conftest import shop, shop_template  # noqa: F401
 from tests.orders.api.orders import MEMBERS, assert_order
 
 NUMBER = "ODD-1"
@@ -31,7 +30,7 @@ def odd(columns: str, values: str, *params: Any) -> dict[str, Any]:
     return order
 
 
-def test_every_order_of_the_shop_is_listed_and_retrieved(shop: str) -> None:  # noqa: F811
+def test_every_order_of_the_shop_is_listed_and_retrieved(shop: str) -> None:
     client = client_for(boss())
     listed: list[dict[str, Any]] = []
     total = one("SELECT count(*) FROM orders")
@@ -57,7 +56,7 @@ def test_every_order_of_the_shop_is_listed_and_retrieved(shop: str) -> None:  # 
         assert history == [{"status": "created", "notes": "", "changed_at": order["created_at"]}]
 
 
-def test_odd_values_of_the_shop(shop: str) -> None:  # noqa: F811
+def test_odd_values_of_the_shop(shop: str) -> None:
     client = client_for(boss())
 
     def found(condition: str) -> list[dict[str, Any]]:
