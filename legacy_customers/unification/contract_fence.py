@@ -12,8 +12,8 @@ from psycopg import sql
 
 from config import locks
 
-from . import contract_state
-from .field_map import Kind, Table
+from . import contract_state, usage_log
+from .field_map import Table
 from .sources import existing_tables
 from .sync import NOT_OURS
 from .sync_to_legacy import USERS
@@ -49,12 +49,6 @@ WAYS_OUT = {
 def statements(tables: set[str]) -> list[sql.Composable]:
     """The function, and its triggers on those of `tables` that are fenced."""
     names = sql.SQL(", ")
-    said = sql.SQL(" OR ").join(
-        sql.SQL("NEW.{} IS TRUE" if field.kind is Kind.BOOLEAN else "NEW.{} IS NOT NULL").format(
-            sql.Identifier(field.column)
-        )
-        for field in USERS
-    )
     changed = sql.SQL("({}) IS DISTINCT FROM ({})").format(
         names.join(sql.Identifier("old", name) for name in DUPLICATES),
         names.join(sql.Identifier("new", name) for name in DUPLICATES),
@@ -65,7 +59,7 @@ def statements(tables: set[str]) -> list[sql.Composable]:
     return [
         sql.SQL(FUNCTION),
         *(_on_old_table(table) for table in TABLES if table in tables),
-        _on_rows("users", "insert", said, copies),
+        _on_rows("users", "insert", usage_log.names_copies(DUPLICATES), copies),
         _on_rows("users", "update", changed, copies),
         _on_rows("orders", "insert", named, "orders with customer_id"),
         _on_rows("orders", "update", renamed, "orders with customer_id"),

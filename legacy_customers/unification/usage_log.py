@@ -4,6 +4,8 @@ Triggers append to it, for each session and shape once a second at most: what ca
 of a session's last second the count, never the use, can be lost. Nothing reads it but `fold`, which adds it to legacy_usage.
 """
 
+from collections.abc import Collection
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
@@ -60,18 +62,22 @@ def triggers(connection: BaseDatabaseWrapper) -> dict[str, list[sql.Composable]]
     if columns_of(connection, "customers_view"):
         found["customers_view"] = [VIEW_TRIGGER]
     there = columns_of(connection, "users")
-    copies = [field for field in USERS if field.column in there]
-    if copies:
-        said = sql.SQL(" OR ").join(
-            sql.SQL("NEW.{} IS TRUE" if field.kind is Kind.BOOLEAN else "NEW.{} IS NOT NULL").format(
-                sql.Identifier(field.column)
-            )
-            for field in copies
-        )
-        found["users"] = _table_triggers("users", [field.column for field in copies], said)
+    if copies := [field.column for field in USERS if field.column in there]:
+        found["users"] = _table_triggers("users", copies, names_copies(copies))
     if columns_of(connection, "customers"):
         found["orders"] = _table_triggers("orders", ["customer_id"], sql.SQL("NEW.customer_id IS NOT NULL"))
     return found
+
+
+def names_copies(columns: Collection[str]) -> sql.Composed:
+    """Whether a new row of users says something of a person, in these columns."""
+    return sql.SQL(" OR ").join(
+        sql.SQL("NEW.{} IS TRUE" if field.kind is Kind.BOOLEAN else "NEW.{} IS NOT NULL").format(
+            sql.Identifier(field.column)
+        )
+        for field in USERS
+        if field.column in columns
+    )
 
 
 def _table_triggers(table: str, columns: list[str], said: sql.Composable) -> list[sql.Composable]:
