@@ -55,7 +55,7 @@ _STEPS = (
     Step(
         "users_columns",
         f"The sync goes off; {', '.join(contract_fence.DUPLICATES)} are dropped from users. They are in profiles.",
-        "for good: profiles have moved on without the sync. The dump has the last copies, as a table of its own.",
+        "for good: profiles have moved on without the sync. The dump has the last copies, in users as it was.",
         contract_tables.drop_users_columns,
     ),
     Step(

@@ -1,6 +1,7 @@
 """A dump that can be restored, of whatever a step is about to drop: written, read back, and kept with its checksum."""
 
 import contextlib
+import glob
 import hashlib
 import os
 import re
@@ -19,6 +20,8 @@ from django.utils import timezone
 
 from config.embedded import wheel_binaries
 
+# How its session is known to the usage evidence, also when whoever started it was killed.
+APPLICATION = "unification dump"
 VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
@@ -91,7 +94,7 @@ def _environment(connection: BaseDatabaseWrapper) -> dict[str, str]:
         **{"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"},
         **{"service": "PGSERVICE", "passfile": "PGPASSFILE"},
     }
-    return os.environ | {
+    return os.environ | {"PGAPPNAME": APPLICATION} | {
         variable: str(params[name]) for name, variable in names.items() if params.get(name) not in (None, "")
     }
 
@@ -104,8 +107,10 @@ def write(connection: BaseDatabaseWrapper, step: str, relations: Iterable[str]) 
     tools = find_tools(connection)
     directory = Path(settings.UNIFICATION_DUMP_DIR)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stamp = f"{timezone.now():%Y%m%dT%H%M%S.%fZ}"
-    path = directory / f"{connection.settings_dict['NAME']}-{step}-{stamp}.dump"
+    name = f"{connection.settings_dict['NAME']}-{step}-"
+    for broken_off in directory.glob(f"{glob.escape(name)}*.part"):
+        broken_off.unlink()
+    path = directory / f"{name}{timezone.now():%Y%m%dT%H%M%S.%fZ}.dump.part"
     names = _qualified(connection, relations)
     path.touch(mode=0o600)
     try:
@@ -124,7 +129,7 @@ def write(connection: BaseDatabaseWrapper, step: str, relations: Iterable[str]) 
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return path, digest(path)
+    return path.rename(path.with_suffix("")), digest(path.with_suffix(""))
 
 
 def _qualified(connection: BaseDatabaseWrapper, relations: Iterable[str]) -> list[tuple[str, str]]:

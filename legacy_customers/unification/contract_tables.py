@@ -34,9 +34,6 @@ from . import (
 from .contract_times import alone
 from .sources import CURRENT, LEGACY_TABLES, Sources, columns_of, existing_tables, find_sources
 
-# Of the last rows that the copies in users had, under a name of its own: a whole table can be restored anywhere.
-COLUMNS_DUMP = "unification_users_columns"
-DROP_COPIES = sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(COLUMNS_DUMP))
 BACKUPS = tuple(f"backup_{table}" for table in LEGACY_TABLES)
 # What the application writes all the time. Whoever needs them all waits for each an even part of the budget.
 LIVE = ("orders", "profiles", "users")
@@ -98,17 +95,8 @@ def drop_users_columns(connection: BaseDatabaseWrapper) -> None:
     Locks: ACCESS EXCLUSIVE on the five tables and profiles, for an instant.
     """
     columns = [name for name in contract_fence.DUPLICATES if name in columns_of(connection, "users")]
-    with connection.cursor() as cursor:
-        cursor.execute(DROP_COPIES)
-        cursor.execute(
-            sql.SQL("CREATE TABLE {} AS SELECT {} FROM users").format(
-                sql.Identifier(COLUMNS_DUMP), sql.SQL(", ").join(map(sql.Identifier, ["id", *columns]))
-            )
-        )
-        try:
-            _dump(connection, "users_columns", [COLUMNS_DUMP])
-        finally:
-            cursor.execute(DROP_COPIES)
+    # The whole table: one with the copies alone would stand, out of an erasure's reach, where the step is killed.
+    _dump(connection, "users_columns", ["users"])
     locks.patiently(connection, partial(_settle, connection))
     _at_once(connection, "users_columns", [*LEGACY_TABLES, "profiles"], partial(_drop_columns, connection, columns))
     # Nothing calls them any more; who waited for the tables is not to wait for this too.

@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 
 from config import locks
 
-from . import usage_counters, usage_log
+from . import contract_dump, usage_counters, usage_log
 from .rollback import is_synced
 from .sources import existing_tables
 from .usage_counters import SCANS, STATEMENTS, TABLES, VIEW
@@ -256,10 +256,6 @@ def _stop(connection: BaseDatabaseWrapper, relation: str) -> None:
 
 def sample(connection: BaseDatabaseWrapper) -> None:
     """Keep what was logged, and what each counter has grown by since the sample before."""
-    _sample(connection, keep=True)
-
-
-def _sample(connection: BaseDatabaseWrapper, *, keep: bool) -> None:
     if not {"legacy_usage", "legacy_usage_counters", "unification_uses"} <= existing_tables(connection):
         return
     locks.patiently(connection, partial(usage_counters.count_view, connection))
@@ -269,13 +265,14 @@ def _sample(connection: BaseDatabaseWrapper, *, keep: bool) -> None:
         for shape in usage_log.logged(cursor):
             cursor.execute(MOVE, {"source": LOG, "shape": shape, "who": "", "value": 0})
         for grown in _growth(connection, cursor):
-            if grown.count and (keep or grown.source != SCANS):
+            if grown.count:
                 cursor.execute(KEEP, [grown.source, grown.shape, grown.who, grown.first_at, grown.last_at, grown.count])
         for counter in usage_counters.read(connection):
             cursor.execute(
                 MOVE,
                 {"source": counter.source, "shape": counter.shape, "who": counter.who, "value": counter.value},
             )
+        cursor.execute(BURY, [OWN, contract_dump.APPLICATION])
         if is_synced(connection):
             cursor.execute(UNWATCH, [SCANS])
 
@@ -286,7 +283,10 @@ def _growth(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Iterator[
     base = {(source, shape, who): (at, value) for source, shape, who, at, value in cursor.fetchall()}
     cursor.execute("SELECT clock_timestamp()")
     now = cursor.fetchone()[0]
+    are_ours = _are_ours(cursor)
     for counter in usage_counters.read(connection):
+        if counter.source == SCANS and are_ours:
+            continue
         if (counter.source, counter.shape, counter.who) not in base:
             # A role or a statement that was not there when a sample of the others was taken.
             known = [
@@ -302,11 +302,44 @@ def _growth(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Iterator[
         yield Evidence(counter.shape, "read", counter.who, at, now, count, counter.source)
 
 
+# Whoever reads for us is on record before it begins: after a kill nothing else would tell whose reads those were.
+OWN = "own reads"
+ANNOUNCE = """
+INSERT INTO legacy_usage_counters (source, shape, who, since, taken_at, value)
+SELECT %s, '', concat_ws(' ', pid, extract(epoch FROM backend_start)), clock_timestamp(), clock_timestamp(), 0
+FROM pg_stat_activity WHERE pid = pg_backend_pid()
+ON CONFLICT DO NOTHING
+"""
+WITHDRAW = "DELETE FROM legacy_usage_counters WHERE source = %s AND split_part(who, ' ', 1) = pg_backend_pid()::text"
+ANNOUNCED = "SELECT EXISTS (SELECT FROM legacy_usage_counters WHERE source = %s)"
+# Who was killed; a dump that it had begun may go on without it.
+BURY = """
+DELETE FROM legacy_usage_counters AS c WHERE source = %s AND NOT EXISTS (
+    SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND (a.application_name = %s
+        OR a.pid::text = split_part(c.who, ' ', 1)
+            AND coalesce(extract(epoch FROM a.backend_start)::text = split_part(c.who, ' ', 2), true)))
+"""
+
+
 @contextmanager
 def own_reads(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """What is scanned meanwhile is ours: a sample before, and those counters taken as they are after."""
+    """What is scanned meanwhile is ours: a sample before, and those counters taken as they are after, also after a kill."""
     sample(connection)
+    _execute(connection, ANNOUNCE)
     try:
         yield
     finally:
-        _sample(connection, keep=False)
+        sample(connection)
+        _execute(connection, WITHDRAW)
+
+
+def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:
+    if "legacy_usage_counters" in existing_tables(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [OWN])
+
+
+def _are_ours(cursor: CursorWrapper) -> bool:
+    """Whether reads of ours are among what the scans have grown by."""
+    cursor.execute(ANNOUNCED, [OWN])
+    return bool(cursor.fetchone()[0])

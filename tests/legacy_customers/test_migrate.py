@@ -365,17 +365,18 @@ def test_the_old_trigger_comes_back_after_an_interrupted_drop(undisturbed_seed: 
 
 def start(database: str, *arguments: str, range_rows: int = 7) -> "subprocess.Popen[str]":
     """`manage.py migrate` on the test's database, in a process of its own."""
+    return manage(database, "migrate", *arguments, UNIFICATION_RANGE_ROWS=str(range_rows))
+
+
+def manage(database: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """A command of `manage.py` on the test's database, in a process of its own."""
     params = connection.get_connection_params()
     login = params["user"] + (f":{params['password']}" if params.get("password") else "")
     # A socket's directory stands in the URL's path.
     host = f"/{params['host']}" if params["host"].startswith("/") else f"{params['host']}:{params.get('port', 5432)}"
     return subprocess.Popen(
-        [sys.executable, str(MANAGE), "migrate", *arguments],
-        env={
-            **os.environ,
-            "DATABASE_URL": f"postgres://{login}@{host}/{database}",
-            "UNIFICATION_RANGE_ROWS": str(range_rows),
-        },
+        [sys.executable, str(MANAGE), *arguments],
+        env={**os.environ, "DATABASE_URL": f"postgres://{login}@{host}/{database}", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
