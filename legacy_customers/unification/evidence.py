@@ -21,7 +21,7 @@ from config import locks
 from . import contract_dump, usage_counters, usage_log
 from .rollback import is_synced
 from .sources import existing_tables
-from .usage_counters import SCANS, STATEMENTS, TABLES, VIEW
+from .usage_counters import SCANS, STATEMENTS, TABLES, VIEW, Counter
 
 # The old shapes, in the order in which they go. Of users the copies of personal data are meant, of orders the customer's id.
 SHAPES = ("users", "customers", "customer_profiles", "user_profiles", "orders", "customers_view", "old API")
@@ -32,8 +32,9 @@ BLIND_TO = {
     SYNC: "a role whose every row another one wrote after it; sessions whose triggers sleep (session_replication_role)",
     LOG: "sessions whose triggers sleep (session_replication_role)",
     API: "calls that a process had counted and not written when it was killed (5 s at most)",
-    VIEW: "when between two samples; reads between the last sample and a reset or crash of the server; replicas. A write of the"
-    " view, EXPLAIN ANALYZE, our admin's page of it and every turn of a nested loop count as reads",
+    VIEW: "when between two samples; reads between the last sample and a reset or crash of the server; replicas. What is"
+    " counted is plans: of a prepared statement one between two samples, and of a write of the view, of EXPLAIN and of our"
+    " admin's page of it, too",
     SCANS: "who, and when between two samples; reads while the sync is on, and during our own verification; replicas. A scan of"
     " one table alone by a backup or an erasure counts as a read",
     STATEMENTS: "when between two samples; statements within functions, and those that it has forgotten for want of room",
@@ -108,7 +109,7 @@ def gather(connection: BaseDatabaseWrapper) -> list[Evidence]:
                 for row in cursor.fetchall():
                     _add(found, _evidence(*row))
         if "legacy_usage_counters" in tables:
-            for grown in _growth(connection, cursor):
+            for grown in _growth(cursor, usage_counters.read(connection)):
                 if grown.count:
                     _add(found, grown)
     return sorted(
@@ -264,10 +265,15 @@ def sample(connection: BaseDatabaseWrapper) -> None:
         usage_log.fold(cursor)
         for shape in usage_log.logged(cursor):
             cursor.execute(MOVE, {"source": LOG, "shape": shape, "who": "", "value": 0})
-        for grown in _growth(connection, cursor):
+        counts_again = usage_counters.count_again(cursor)
+        # Who may not let prepared statements count once more leaves the view's readers to whoever may.
+        counters = [
+            counter for counter in usage_counters.read(connection) if counts_again or counter.source != VIEW
+        ]
+        for grown in _growth(cursor, counters):
             if grown.count:
                 cursor.execute(KEEP, [grown.source, grown.shape, grown.who, grown.first_at, grown.last_at, grown.count])
-        for counter in usage_counters.read(connection):
+        for counter in counters:
             cursor.execute(
                 MOVE,
                 {"source": counter.source, "shape": counter.shape, "who": counter.who, "value": counter.value},
@@ -277,14 +283,14 @@ def sample(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(UNWATCH, [SCANS])
 
 
-def _growth(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Iterator[Evidence]:
+def _growth(cursor: CursorWrapper, counters: Iterable[Counter]) -> Iterator[Evidence]:
     """What each counter has grown by since the last sample; of a new one nothing is known."""
     cursor.execute(BASE)
     base = {(source, shape, who): (at, value) for source, shape, who, at, value in cursor.fetchall()}
     cursor.execute("SELECT clock_timestamp()")
     now = cursor.fetchone()[0]
     are_ours = _are_ours(cursor)
-    for counter in usage_counters.read(connection):
+    for counter in counters:
         if counter.source == SCANS and are_ours:
             continue
         if (counter.source, counter.shape, counter.who) not in base:

@@ -1,4 +1,4 @@
-"""Counters of the server that tell of readers: calls of a function in customers_view, scans of the old tables, statements.
+"""Counters of the server that tell of readers: plans of customers_view, scans of the old tables, statements.
 
 Each is kept as it was last seen (legacy_usage_counters); what it has grown by since is a use between then and now. A counter
 that is smaller than it was has been reset, and counts from nothing.
@@ -38,24 +38,34 @@ ROLES = 40
 ROLE_NAMES = """
 SELECT rolname FROM pg_roles WHERE rolcanlogin AND has_schema_privilege(oid, current_schema(), 'USAGE') ORDER BY oid LIMIT %s
 """
-# It counts itself in every session, read-only and parallel ones too, where the role may set what the server counts; else
-# where the session's own track_functions says so.
+# One for each role, called by the one below.
 COUNTER = sql.SQL(
-    "CREATE OR REPLACE FUNCTION {name}() RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE {always}"
-    " AS 'BEGIN RETURN true; END'; COMMENT ON FUNCTION {name}() IS {role}; GRANT EXECUTE ON FUNCTION {name}() TO PUBLIC"
+    "CREATE OR REPLACE FUNCTION {name}() RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN RETURN true; END';"
+    " COMMENT ON FUNCTION {name}() IS {role}"
+)
+# IMMUTABLE although it is not: so PostgreSQL calls it while it plans a statement, once, and the plan is that of the bare view.
+# It counts in every session, read-only ones too, where the role may set what the server counts; else where the session's own
+# track_functions says so. It runs with its owner's rights under the reader's search_path, so each name is qualified.
+CHOICE = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY DEFINER {always} AS $$
+BEGIN
+    RETURN CASE WHEN pg_catalog.current_setting('unification.ours', true) OPERATOR(pg_catalog.=) 'on' THEN true{roles}
+        ELSE {others}() END;
+END
+$$;
+GRANT EXECUTE ON FUNCTION unification_view_read() TO PUBLIC
+"""
 )
 ALWAYS = sql.SQL("SET track_functions = 'pl'")
-# Inlined where the view is planned, and asked once per scan. What we read ourselves is not counted.
-CHOICE = sql.SQL(
-    "CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE"
-    " RETURN CASE WHEN current_setting('unification.ours', true) = 'on' THEN true{roles} ELSE unification_view_read_0() END;"
-    " GRANT EXECUTE ON FUNCTION unification_view_read() TO PUBLIC"
-)
 OURS = "SELECT set_config('unification.ours', 'on', true)"
 VIEW_IS = """
 SELECT trim(trailing ';' FROM pg_get_viewdef(oid)), array_to_string(reloptions, ', '),
     EXISTS (SELECT FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-        WHERE r.ev_class = c.oid AND d.refobjid = to_regproc('unification_view_read'))
+        WHERE r.ev_class = c.oid AND d.refobjid = to_regproc('unification_view_read')),
+    (SELECT provolatile = 'i' FROM pg_proc WHERE oid = to_regproc('unification_view_read')),
+    pg_has_role(relowner, 'USAGE')
 FROM pg_class AS c WHERE oid = to_regclass('customers_view') AND relkind = 'v'
 """
 NUMBERS = """
@@ -63,7 +73,8 @@ SELECT obj_description(oid, 'pg_proc'), split_part(proname, 'unification_view_re
 WHERE proname LIKE 'unification\\_view\\_read\\_%' AND pronamespace = current_schema()::regnamespace
 """
 CALLS = """
-SELECT obj_description(p.oid, 'pg_proc'), coalesce(s.calls, 0), p.proconfig IS NOT NULL
+SELECT obj_description(p.oid, 'pg_proc'), coalesce(s.calls, 0),
+    (SELECT proconfig IS NOT NULL FROM pg_proc WHERE oid = to_regproc('unification_view_read'))
 FROM pg_proc AS p LEFT JOIN pg_stat_user_functions AS s ON s.funcid = p.oid
 WHERE p.proname LIKE 'unification\\_view\\_read\\_%' AND p.pronamespace = current_schema()::regnamespace
 """
@@ -72,18 +83,21 @@ WHERE p.proname LIKE 'unification\\_view\\_read\\_%' AND p.pronamespace = curren
 def count_view(connection: BaseDatabaseWrapper) -> None:
     """Let customers_view count its readers by role; new roles are told apart from now on, and a view made anew counts again.
 
+    Nothing happens where the view is somebody else's.
     Locks: ACCESS EXCLUSIVE on the view, for an instant.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(VIEW_IS)
         if (found := cursor.fetchone()) is None:
             return
-        definition, options, counts = found
+        definition, options, counts, is_current, is_ours = found
+        if not is_ours:
+            return
         cursor.execute(ROLE_NAMES, [ROLES])
         roles = [name for (name,) in cursor.fetchall()]
         cursor.execute(NUMBERS)
         numbers: dict[str, int] = dict(cursor.fetchall()) or {OTHERS: 0}
-        if counts and set(roles) <= numbers.keys():
+        if counts and is_current and set(roles) <= numbers.keys():
             return
         # A function that has counted for one role never counts for another.
         for role in roles:
@@ -100,15 +114,33 @@ def count_view(connection: BaseDatabaseWrapper) -> None:
 
 
 def _make_counters(cursor: CursorWrapper, numbers: dict[str, int], always: sql.SQL) -> None:
-    names = {role: sql.Identifier(f"unification_view_read_{number}") for role, number in numbers.items()}
+    cursor.execute("SELECT current_schema()")
+    schema = cursor.fetchone()[0]
+    names = {role: sql.Identifier(schema, f"unification_view_read_{number}") for role, number in numbers.items()}
     for role, name in names.items():
-        cursor.execute(COUNTER.format(name=name, always=always, role=sql.Literal(role)))
+        cursor.execute(COUNTER.format(name=name, role=sql.Literal(role)))
     choices = [
-        sql.SQL(" WHEN session_user = {} THEN {}()").format(sql.Literal(role), name)
+        sql.SQL("\n        WHEN session_user OPERATOR(pg_catalog.=) {} THEN {}()").format(sql.Literal(role), name)
         for role, name in names.items()
         if role != OTHERS
     ]
-    cursor.execute(CHOICE.format(roles=sql.SQL("").join(choices)))
+    cursor.execute(CHOICE.format(always=always, roles=sql.SQL("").join(choices), others=names[OTHERS]))
+
+
+# A privilege that its owner has anyway: whoever has a plan of the view plans anew, and waits for nobody.
+AGAIN = """
+SELECT format('GRANT SELECT ON customers_view TO %I', r.rolname) FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+WHERE c.oid = to_regclass('customers_view') AND pg_has_role(r.oid, 'USAGE')
+"""
+
+
+def count_again(cursor: CursorWrapper) -> bool:
+    """Let prepared statements count once more, from the end of the transaction on; False where this role does not own the view."""
+    cursor.execute(AGAIN)
+    if (statement := cursor.fetchone()) is None:
+        return False
+    cursor.execute(statement[0])
+    return True
 
 
 def _view(definition: str, options: str | None, where: sql.SQL) -> sql.Composed:

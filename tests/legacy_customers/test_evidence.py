@@ -78,6 +78,55 @@ def test_read_only_and_parallel_readers_count_too(seed: str, old_application: Se
     assert count >= 1
 
 
+def test_a_reader_without_any_right_of_ours_is_served_and_caught(seed: str) -> None:
+    evidence.sample(connection)
+    run("CREATE ROLE report LOGIN; GRANT SELECT ON customers_view, profiles, users TO report")
+    try:
+        evidence.sample(connection)
+        for session in session_of("report"):
+            session.execute("SET search_path = pg_catalog; SET default_transaction_read_only = on")
+            assert session.execute("SELECT count(*) FROM public.customers_view").fetchone() == (10,)
+            settled(session)
+        assert found("customers_view") == [("customers_view", "read", "report", 1, VIEW)]
+    finally:
+        run("DROP OWNED BY report; DROP ROLE report")
+
+
+def test_a_prepared_statement_counts_once_between_two_samples(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    old_application.execute("SET plan_cache_mode = force_generic_plan")
+    old_application.execute("PREPARE look AS SELECT count(*) FROM customers_view WHERE id = $1")
+    for counted in (1, 2, 3):
+        for _ in range(3):
+            old_application.execute("EXECUTE look (gen_random_uuid())")
+        settled(old_application)
+        assert found("customers_view") == [("customers_view", "read", "old_shop", counted, VIEW)]
+        evidence.sample(connection)
+
+
+def test_being_watched_changes_no_plan_of_the_view(seed: str) -> None:
+    statement = "EXPLAIN (VERBOSE, COSTS OFF) SELECT * FROM customers_view ORDER BY id LIMIT 50"
+    watched = rows(statement)
+    evidence.remove(connection)
+    assert rows(statement) == watched
+
+
+def test_who_does_not_own_the_view_leaves_its_readers_to_the_next_sample(seed: str, old_application: Session) -> None:
+    evidence.sample(connection)
+    run("CREATE ROLE onlooker LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO onlooker")
+    run("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO onlooker")
+    try:
+        old_application.execute("SELECT 1 FROM customers_view")
+        settled(old_application)
+        run("SET SESSION AUTHORIZATION onlooker")
+        evidence.sample(connection)
+        run("RESET SESSION AUTHORIZATION")
+        assert rows("SELECT count(*) FROM legacy_usage") == [(0,)]
+        assert found("customers_view") == [("customers_view", "read", "old_shop", 1, VIEW)]
+    finally:
+        run("RESET SESSION AUTHORIZATION; DROP OWNED BY onlooker; DROP ROLE onlooker")
+
+
 def test_what_we_read_ourselves_is_nobodys_use(seed: str) -> None:
     evidence.sample(connection)
     assert verify(connection).passed
@@ -190,7 +239,7 @@ def test_who_does_not_look_or_not_long_enough_is_named(seed: str) -> None:
 
 
 def test_a_view_that_was_made_anew_counts_again(seed: str, old_application: Session) -> None:
-    definition, options, counts = rows(usage_counters.VIEW_IS)[0]
+    definition, options, counts, *_ = rows(usage_counters.VIEW_IS)[0]
     assert counts
     run(
         sql.SQL("CREATE OR REPLACE VIEW customers_view WITH ({}) AS {}").format(

@@ -1,0 +1,22 @@
+"""Being watched costs readers nothing any more: customers_view counts the plans that are made of it, not their use.
+
+After the take-over. Locks: as 0014's. Resumes: each step commits for itself, and can be done again. Reverses: nothing is to be
+taken back; 0014 takes the evidence away.
+"""
+
+from django.db import migrations
+
+from legacy_customers.unification import contract_state, evidence
+
+
+def forwards(apps, schema_editor):
+    if "backups" not in contract_state.done(schema_editor.connection):
+        evidence.install(schema_editor.connection)
+
+
+class Migration(migrations.Migration):
+    atomic = False  # each step commits for itself
+
+    dependencies = [("legacy_customers", "0016_contract")]
+
+    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
