@@ -232,7 +232,7 @@ def _drop_backups(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Non
     cursor.execute(contract_fence.DROP_FUNCTION)
     cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(", ").join(map(sql.Identifier, BACKUPS))))
     cursor.execute("TRUNCATE legacy_deletions")
-    cursor.execute("DROP TABLE IF EXISTS unification_uses; DROP FUNCTION IF EXISTS unification_log()")
+    cursor.execute(usage_log.DROP_OBJECTS)
     cursor.execute("DROP FUNCTION IF EXISTS unification_refuse_backup_write()")
     functions.remove(connection)
 

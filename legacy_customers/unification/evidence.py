@@ -235,7 +235,8 @@ def install(connection: BaseDatabaseWrapper) -> None:
 
     Locks: SHARE ROW EXCLUSIVE on users and orders, ACCESS EXCLUSIVE on the view, each for an instant.
     """
-    locks.execute(connection, usage_log.OBJECTS)
+    for statement in usage_log.statements(connection):
+        locks.execute(connection, statement)
     for statements in usage_log.triggers(connection).values():
         for statement in statements:
             locks.execute(connection, statement)
@@ -246,7 +247,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
     """Undo `install`. Locks: ACCESS EXCLUSIVE on users, orders and the view in their turn, each for an instant."""
     for relation in usage_log.triggers(connection):
         locks.patiently(connection, partial(_stop, connection, relation))
-    locks.execute(connection, "DROP TABLE IF EXISTS unification_uses; DROP FUNCTION IF EXISTS unification_log()")
+    locks.execute(connection, usage_log.DROP_OBJECTS)
     locks.patiently(connection, partial(usage_counters.stop_counting, connection))
 
 

@@ -1,7 +1,7 @@
 """A log of who writes the old shape where the sync does not tell: through customers_view, and in users and orders.
 
 Triggers append to it, for each session and shape once a second at most: what came between is counted with the next row, so that
-of a session's last second the count, never the use, can be lost. Nothing reads it but `fold`, which adds it to legacy_usage.
+of a session's last second the count, never the use, can be lost. New orders, of which a till writes many, are told once a minute. Nothing reads it but `fold`, which adds it to legacy_usage.
 """
 
 from collections.abc import Collection
@@ -38,7 +38,34 @@ BEGIN
     PERFORM set_config(setting, this_second || ' 0', false);
     RETURN NEW;
 END
+$$;
+CREATE OR REPLACE FUNCTION unification_log_once(shape text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    INSERT INTO unification_uses (shape, who, count) VALUES (shape, session_user, 1)
 $$
+"""
+# An order is told in one comparison, with the writer's own rights: who it was and in which minute it was told the last time.
+ORDER_FUNCTION = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_log_order() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('unification.log_order', true)
+            IS DISTINCT FROM session_user || ' ' || date_part('epoch', now())::bigint / 60
+        AND current_setting('unification.sync', true) IS DISTINCT FROM 'on'
+    THEN
+        PERFORM {schema}.unification_log_once('orders');
+        PERFORM set_config('unification.log_order', session_user || ' ' || date_part('epoch', now())::bigint / 60, false);
+    END IF;
+    RETURN NEW;
+END
+$$
+"""
+)
+DROP_OBJECTS = """
+DROP TABLE IF EXISTS unification_uses;
+DROP FUNCTION IF EXISTS unification_log();
+DROP FUNCTION IF EXISTS unification_log_order();
+DROP FUNCTION IF EXISTS unification_log_once(text)
 """
 VIEW_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log AFTER INSERT OR UPDATE OR DELETE ON customers_view FOR EACH STATEMENT"
@@ -47,13 +74,20 @@ VIEW_TRIGGER = sql.SQL(
 # Both applications insert; what a row says tells them apart. A condition of this size costs less than a call.
 INSERT_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log_insert BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition})"
-    " EXECUTE FUNCTION unification_log()"
+    " EXECUTE FUNCTION {function}()"
 )
 # Which columns a statement names costs nothing to know.
 UPDATE_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log_update BEFORE UPDATE OF {columns} ON {table} FOR EACH STATEMENT"
     " EXECUTE FUNCTION unification_log()"
 )
+
+
+def statements(connection: BaseDatabaseWrapper) -> list[sql.Composable]:
+    """The log and what writes to it, without the triggers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        return [sql.SQL(OBJECTS), ORDER_FUNCTION.format(schema=sql.Identifier(cursor.fetchone()[0]))]
 
 
 def triggers(connection: BaseDatabaseWrapper) -> dict[str, list[sql.Composable]]:
@@ -65,7 +99,9 @@ def triggers(connection: BaseDatabaseWrapper) -> dict[str, list[sql.Composable]]
     if copies := [field.column for field in USERS if field.column in there]:
         found["users"] = _table_triggers("users", copies, names_copies(copies))
     if columns_of(connection, "customers"):
-        found["orders"] = _table_triggers("orders", ["customer_id"], sql.SQL("NEW.customer_id IS NOT NULL"))
+        found["orders"] = _table_triggers(
+            "orders", ["customer_id"], sql.SQL("NEW.customer_id IS NOT NULL"), "unification_log_order"
+        )
     return found
 
 
@@ -80,10 +116,12 @@ def names_copies(columns: Collection[str]) -> sql.Composed:
     )
 
 
-def _table_triggers(table: str, columns: list[str], said: sql.Composable) -> list[sql.Composable]:
+def _table_triggers(
+    table: str, columns: list[str], said: sql.Composable, function: str = TRIGGER
+) -> list[sql.Composable]:
     name = sql.Identifier(table)
     return [
-        INSERT_TRIGGER.format(table=name, condition=said),
+        INSERT_TRIGGER.format(table=name, condition=said, function=sql.Identifier(function)),
         UPDATE_TRIGGER.format(table=name, columns=sql.SQL(", ").join(map(sql.Identifier, columns))),
     ]
 

@@ -271,3 +271,19 @@ def test_a_busy_writer_is_logged_once_a_second_and_counted_whole(seed: str, old_
     )
     old_application.execute("UPDATE users SET phone = 'last' WHERE false")
     assert found("users") == [("users", "write", "old_shop", 301, LOG)]
+
+
+def test_new_orders_are_told_once_a_minute_and_for_each_role_of_a_session(seed: str, old_application: Session) -> None:
+    old_application.execute("SET unification.log_order = 'old_shop 1'")  # a minute of long ago
+    with old_application.transaction():
+        for n in range(3):
+            old_application.execute(
+                "INSERT INTO orders (order_number, customer_id) VALUES (%s, (SELECT min(id::text)::uuid FROM customers))",
+                [f"A-{n}"],
+            )
+    assert found("orders") == [("orders", "write", "old_shop", 1, LOG)]
+    old_application.execute("RESET SESSION AUTHORIZATION")
+    old_application.execute(
+        "INSERT INTO orders (order_number, customer_id) VALUES ('A-9', (SELECT min(id::text)::uuid FROM customers))"
+    )
+    assert sorted(line[2] for line in found("orders")) == ["old_shop", one("SELECT session_user")]
