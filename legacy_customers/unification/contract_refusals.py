@@ -65,10 +65,10 @@ def _some(names: list[str]) -> str:
     return "; ".join(names[:SHOWN]) + more
 
 
-def find(connection: BaseDatabaseWrapper, step: str, report: Report) -> list[Refusal]:
-    """Everything that speaks against doing `step` now; `report` is what the judge has just said."""
+def find(connection: BaseDatabaseWrapper, step: str, report: Report | None) -> list[Refusal]:
+    """Everything that speaks against doing `step` now; `report` is what the judge has just said, None where it was not asked."""
     return [
-        *_verified(report, step),
+        *(_verified(report, step) if report is not None else ()),
         *_old_enough(connection, step),
         *_silent(connection, step),
         *_used(connection, step),

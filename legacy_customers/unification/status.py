@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import contract_state, evidence, retention, sync
+from . import contract_refusals, contract_state, evidence, retention, sync
 from .evidence import Evidence, Watch
 from .retention import Retention
 from .sources import existing_tables, find_sources
@@ -61,6 +61,19 @@ class Paused:
 
 
 @dataclass(frozen=True)
+class ContractStep:
+    """A step of the contract phase: done, begun, next or later. `against` says why the next one would be refused now."""
+
+    name: str
+    state: str
+    done_at: str | None
+    by: str
+    forced: str
+    dump: str
+    against: list[str]
+
+
+@dataclass(frozen=True)
 class Status:
     state: State
     taken_at: str
@@ -75,6 +88,7 @@ class Status:
     usage: list[Evidence]
     watches: list[Watch]
     retention: Retention | None
+    contract: list[ContractStep]
     longest_wait_ms: float | None
 
     @property
@@ -169,8 +183,40 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
         usage=evidence.gather(connection),
         watches=evidence.watches(connection),
         retention=retention.find(connection),
+        contract=_contract(connection, cursor) if is_on and contract_state.TABLE in tables else [],
         longest_wait_ms=counts.get("unification_runs"),
     )
+
+
+# The judge reads everything: here its last word counts.
+JUDGED = "SELECT passed, taken_at FROM unification_verifications ORDER BY id DESC LIMIT 1"
+
+
+def _contract(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> list[ContractStep]:
+    records = contract_state.records(connection)
+    following = next((name for name in contract_state.ORDER if name not in contract_state.done(connection)), None)
+    steps = []
+    for name in contract_state.ORDER:
+        record = records.get(name)
+        against = []
+        if name == following:
+            cursor.execute(JUDGED)
+            passed, at = cursor.fetchone() or (False, None)
+            if not passed:
+                against.append(f"The last verification failed ({at:%Y-%m-%d %H:%M %Z})." if at else "Nothing was verified yet.")
+            against += [refusal.reason for refusal in contract_refusals.find(connection, name, None)]
+        steps.append(
+            ContractStep(
+                name,
+                "done" if record and record.done_at else "begun" if record else "next" if name == following else "later",
+                f"{record.done_at:%Y-%m-%d %H:%M %Z}" if record and record.done_at else None,
+                record.by if record else "",
+                record.forced if record else "",
+                record.dump if record else "",
+                against,
+            )
+        )
+    return steps
 
 
 def _applied(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:

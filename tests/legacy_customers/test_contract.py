@@ -1,11 +1,13 @@
 """`manage.py contract_unification`: each step does what it says, the judge passes after each, and what can be undone is."""
 
+import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import NotSupportedError, connection
 from django.test import Client
 
@@ -59,6 +61,32 @@ def test_every_step_is_done_in_its_turn_and_the_judge_passes_after_each(seed: st
     assert "All steps are done. Set LEGACY=false" in contract("--plan")
     with pytest.raises(CommandError, match=r"fence was done on .* by "):
         step("fence")
+
+
+def test_the_status_tells_what_was_done_what_is_next_and_what_speaks_against_it(seed: str) -> None:
+    first = status.read(connection).contract
+    assert [(one.name, one.state) for one in first[:2]] == [("fence", "next"), ("users_columns", "later")]
+    assert first[0].against[0] == "Nothing was verified yet."
+    assert "The step before, the take-over, was done on " in first[0].against[1]
+    until_step("fence")
+    wait()
+    step("users_columns", force="nobody will be there tomorrow")
+    output = StringIO()
+    call_command("unification_status", stdout=output, no_color=True)
+    fence, users_columns, legacy_tables, *later = [
+        line.strip() for line in output.getvalue().splitlines() if line.startswith("  contract, ")
+    ]
+    record = ContractStep.objects.get(name="users_columns")
+    assert fence.startswith("contract, fence          done, ")
+    assert users_columns.endswith(f", by {record.by}, dump {record.dump}")
+    assert legacy_tables == "contract, legacy_tables  next"
+    assert [line.split()[-1] for line in later] == ["later"] * 4
+    assert "    refused: The step before, users_columns, was done on " in output.getvalue()
+    output = StringIO()
+    call_command("unification_status", "--json", stdout=output)
+    told = json.loads(output.getvalue())["contract"]
+    assert [one["state"] for one in told] == ["done", "done", "next", "later", "later", "later", "later"]
+    assert "Nobody has watched for 35 days" in " ".join(told[2]["against"])
 
 
 # --- fence ----------------------------------------------------------------------------------------------------------

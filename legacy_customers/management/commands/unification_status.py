@@ -93,8 +93,17 @@ class Command(BaseCommand):
         if found.retention:
             style = self.style.ERROR if found.retention.is_over else str
             line(style(f"  {found.retention}"))
+        self._print_contract(found)
         if found.longest_wait_ms is not None:
             line(f"  the longest wait that a run caused: {found.longest_wait_ms:,.0f} ms")
+
+    def _print_contract(self, found: Status) -> None:
+        for step in found.contract:
+            told = [step.state, step.done_at or "", f"by {step.by}" if step.by else ""]
+            told += [f"forced: {step.forced}" if step.forced else "", f"dump {step.dump}" if step.dump else ""]
+            self.stdout.write(f"  contract, {step.name:15}{', '.join(filter(None, told))}")
+            for reason in step.against:
+                self.stdout.write(f"    refused: {reason}")
 
     def _print_usage(self, found: Status) -> None:
         for used in found.usage:
