@@ -94,9 +94,11 @@ def _environment(connection: BaseDatabaseWrapper) -> dict[str, str]:
         **{"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"},
         **{"service": "PGSERVICE", "passfile": "PGPASSFILE"},
     }
-    return os.environ | {"PGAPPNAME": APPLICATION} | {
-        variable: str(params[name]) for name, variable in names.items() if params.get(name) not in (None, "")
-    }
+    return (
+        os.environ
+        | {"PGAPPNAME": APPLICATION}
+        | {variable: str(params[name]) for name, variable in names.items() if params.get(name) not in (None, "")}
+    )
 
 
 def write(connection: BaseDatabaseWrapper, step: str, relations: Iterable[str]) -> tuple[Path, str]:

@@ -268,9 +268,7 @@ def sample(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(MOVE, {"source": LOG, "shape": shape, "who": "", "value": 0})
         counts_again = usage_counters.count_again(cursor)
         # Who may not let prepared statements count once more leaves the view's readers to whoever may.
-        counters = [
-            counter for counter in usage_counters.read(connection) if counts_again or counter.source != VIEW
-        ]
+        counters = [counter for counter in usage_counters.read(connection) if counts_again or counter.source != VIEW]
         for grown in _growth(cursor, counters):
             if grown.count:
                 cursor.execute(KEEP, [grown.source, grown.shape, grown.who, grown.first_at, grown.last_at, grown.count])
@@ -331,13 +329,22 @@ DELETE FROM legacy_usage_counters AS c WHERE source = %s AND NOT EXISTS (
 @contextmanager
 def own_reads(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """What is scanned meanwhile is ours: a sample before, and those counters taken as they are after, also after a kill."""
-    sample(connection)
+    _settled_sample(connection)
     _execute(connection, ANNOUNCE)
     try:
         yield
     finally:
-        sample(connection)
+        _settled_sample(connection)
         _execute(connection, WITHDRAW)
+
+
+def _settled_sample(connection: BaseDatabaseWrapper) -> None:
+    """A sample that knows what this session has read: a server from 15 on would tell it up to a second later."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_proc WHERE proname = 'pg_stat_force_next_flush'")
+        if cursor.fetchone():
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+    sample(connection)
 
 
 def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:

@@ -203,12 +203,20 @@ def _contract(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> list[Co
             cursor.execute(JUDGED)
             passed, at = cursor.fetchone() or (False, None)
             if not passed:
-                against.append(f"The last verification failed ({at:%Y-%m-%d %H:%M %Z})." if at else "Nothing was verified yet.")
+                against.append(
+                    f"The last verification failed ({at:%Y-%m-%d %H:%M %Z})." if at else "Nothing was verified yet."
+                )
             against += [refusal.reason for refusal in contract_refusals.find(connection, name, None)]
         steps.append(
             ContractStep(
                 name,
-                "done" if record and record.done_at else "begun" if record else "next" if name == following else "later",
+                "done"
+                if record and record.done_at
+                else "begun"
+                if record
+                else "next"
+                if name == following
+                else "later",
                 f"{record.done_at:%Y-%m-%d %H:%M %Z}" if record and record.done_at else None,
                 record.by if record else "",
                 record.forced if record else "",

@@ -21,30 +21,35 @@ OBJECTS = """
 CREATE TABLE IF NOT EXISTS unification_uses (
     at timestamptz NOT NULL DEFAULT clock_timestamp(), shape text NOT NULL, who text NOT NULL, count bigint NOT NULL
 );
-CREATE OR REPLACE FUNCTION unification_log() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION unification_log_use(shape text, count bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    INSERT INTO unification_uses (shape, who, count) VALUES (shape, session_user, count)
+$$
+"""
+# They run with the writer's own rights, and remember in the session who it was, when it was logged the last time, and how many
+# uses came since. What is done with every use is little.
+FUNCTION = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION unification_log() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     setting text := 'unification.log_' || TG_TABLE_NAME;
     waiting text := current_setting(setting, true);
-    this_second text := extract(epoch FROM clock_timestamp())::bigint;
+    now_by text := session_user || ' ' || date_part('epoch', clock_timestamp())::bigint || ' ';
 BEGIN
     IF current_setting('unification.sync', true) = 'on' THEN
         RETURN NEW;
-    ELSIF split_part(waiting, ' ', 1) = this_second THEN
-        PERFORM set_config(setting, this_second || ' ' || split_part(waiting, ' ', 2)::bigint + 1, false);
+    ELSIF starts_with(waiting, now_by) THEN
+        waiting := set_config(setting, now_by || substr(waiting, length(now_by) + 1)::bigint + 1, false);
         RETURN NEW;
     END IF;
-    INSERT INTO unification_uses (shape, who, count)
-    VALUES (TG_TABLE_NAME, session_user, coalesce(nullif(split_part(waiting, ' ', 2), '')::bigint, 0) + 1);
-    PERFORM set_config(setting, this_second || ' 0', false);
+    PERFORM {schema}.unification_log_use(TG_TABLE_NAME, 1 + CASE
+        WHEN starts_with(waiting, session_user || ' ') THEN substring(waiting FROM '[0-9]+$')::bigint ELSE 0 END);
+    waiting := set_config(setting, now_by || '0', false);
     RETURN NEW;
 END
-$$;
-CREATE OR REPLACE FUNCTION unification_log_once(shape text) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    INSERT INTO unification_uses (shape, who, count) VALUES (shape, session_user, 1)
 $$
 """
-# An order is told in one comparison, with the writer's own rights: who it was and in which minute it was told the last time.
+)
 ORDER_FUNCTION = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_log_order() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -53,7 +58,7 @@ BEGIN
             IS DISTINCT FROM session_user || ' ' || date_part('epoch', now())::bigint / 60
         AND current_setting('unification.sync', true) IS DISTINCT FROM 'on'
     THEN
-        PERFORM {schema}.unification_log_once('orders');
+        PERFORM {schema}.unification_log_use('orders', 1);
         PERFORM set_config('unification.log_order', session_user || ' ' || date_part('epoch', now())::bigint / 60, false);
     END IF;
     RETURN NEW;
@@ -65,7 +70,7 @@ DROP_OBJECTS = """
 DROP TABLE IF EXISTS unification_uses;
 DROP FUNCTION IF EXISTS unification_log();
 DROP FUNCTION IF EXISTS unification_log_order();
-DROP FUNCTION IF EXISTS unification_log_once(text)
+DROP FUNCTION IF EXISTS unification_log_use(text, bigint)
 """
 VIEW_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log AFTER INSERT OR UPDATE OR DELETE ON customers_view FOR EACH STATEMENT"
@@ -87,7 +92,8 @@ def statements(connection: BaseDatabaseWrapper) -> list[sql.Composable]:
     """The log and what writes to it, without the triggers."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_schema()")
-        return [sql.SQL(OBJECTS), ORDER_FUNCTION.format(schema=sql.Identifier(cursor.fetchone()[0]))]
+        schema = sql.Identifier(cursor.fetchone()[0])
+    return [sql.SQL(OBJECTS), FUNCTION.format(schema=schema), ORDER_FUNCTION.format(schema=schema)]
 
 
 def triggers(connection: BaseDatabaseWrapper) -> dict[str, list[sql.Composable]]:

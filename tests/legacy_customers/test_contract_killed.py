@@ -19,7 +19,9 @@ LINGERS = """#!/bin/sh
 [ "$1" = --version ] && exec {real} --version
 {real} "$@" && echo $$ > {mark}.new && mv {mark}.new {mark} && exec sleep 600
 """
-ALONE = "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+ALONE = (
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+)
 
 
 @pytest.fixture
@@ -35,9 +37,7 @@ def killed_in_its_dump(database: str, name: str, dumps: Path) -> None:
     (own / "pg_dump").write_text(LINGERS.format(real=real / "pg_dump", mark=mark))
     (own / "pg_dump").chmod(0o700)
     (own / "pg_restore").symlink_to(real / "pg_restore")
-    process = manage(
-        database, "contract_unification", "--step", name, PG_BIN=str(own), UNIFICATION_DUMP_DIR=str(dumps)
-    )
+    process = manage(database, "contract_unification", "--step", name, PG_BIN=str(own), UNIFICATION_DUMP_DIR=str(dumps))
     eventually(lambda: mark.exists() or process.poll() is not None, "the dump has read")
     process.send_signal(signal.SIGKILL)
     os.kill(int(mark.read_text()), signal.SIGKILL)

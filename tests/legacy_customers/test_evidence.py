@@ -266,9 +266,8 @@ def test_a_busy_writer_is_logged_once_a_second_and_counted_whole(seed: str, old_
         old_application.execute("UPDATE users SET phone = %s WHERE false", [str(n)])
     assert one("SELECT count(*) FROM unification_uses") < 300
     # As if it were the next second.
-    old_application.execute(
-        "SELECT set_config('unification.log_users', '1 ' || split_part(current_setting('unification.log_users'), ' ', 2), false)"
-    )
+    waiting = "(SELECT substring(current_setting('unification.log_users') FROM '[0-9]+$'))"
+    old_application.execute(f"SELECT set_config('unification.log_users', 'old_shop 1 ' || {waiting}, false)")
     old_application.execute("UPDATE users SET phone = 'last' WHERE false")
     assert found("users") == [("users", "write", "old_shop", 301, LOG)]
 
