@@ -4,8 +4,9 @@
 
 Makes a legacy database of N people (default 20,000) on the configured server, takes it over, and copies it; in one copy nothing
 watches. Each of S statements (6,000) is sent to both in turn. Prints, of the best of 60 rounds, which others disturbed least, how
-long the client waited for an answer (to a statement that its driver has prepared, unless it is planned anew), and what the server's process needed of a processor, which neither disk nor network can
-hide. The goal is that nobody waits more than 1.03 times as long.
+long the client waited for an answer, and what the server's process needed of a processor, which neither disk nor network can
+hide. A statement is one that its driver has prepared, unless it is planned anew. The goal is that nobody waits more than 1.03
+times as long.
 """
 
 import argparse
