@@ -1,15 +1,17 @@
 """Being watched costs readers nothing any more: customers_view counts the plans that are made of it, not their use.
 
-After the take-over. Locks: as 0014's. Resumes: each step commits for itself, and can be done again. Reverses: nothing is to be
-taken back; 0014 takes the evidence away.
+Copies that a killed step of the contract had left for its dump go, too. After the take-over. Locks: as 0014's. Resumes: each
+step commits for itself, and can be done again. Reverses: nothing is to be taken back; 0014 takes the evidence away.
 """
 
 from django.db import migrations
 
+from config import locks
 from legacy_customers.unification import contract_state, evidence
 
 
 def forwards(apps, schema_editor):
+    locks.execute(schema_editor.connection, "DROP TABLE IF EXISTS unification_users_columns")
     if "backups" not in contract_state.done(schema_editor.connection):
         evidence.install(schema_editor.connection)
 

@@ -140,7 +140,7 @@ def _silent(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
     if blind:
         yield Refusal(
             f"Nobody has watched for {days} days, so silence proves nothing yet: {_some(blind)}.",
-            "Let `manage.py sample_usage` run daily, and wait; where nothing can watch, ask who might read it, and --force.",
+            "Let `manage.py sample_usage` run, and wait; where nothing can watch, ask who might read it, and --force.",
         )
 
 

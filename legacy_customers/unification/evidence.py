@@ -35,8 +35,8 @@ BLIND_TO = {
     VIEW: "when between two samples; reads between the last sample and a reset or crash of the server; replicas. What is"
     " counted is plans: of a prepared statement one between two samples, and of a write of the view, of EXPLAIN and of our"
     " admin's page of it, too",
-    SCANS: "who, and when between two samples; reads while the sync is on, and during our own verification; replicas. A scan of"
-    " one table alone by a backup or an erasure counts as a read",
+    SCANS: "who, and when between two samples; reads while the sync is on, and during our own verification or dump, or after a kill"
+    " of those until the next sample; replicas. A scan of one table alone by a backup or an erasure counts as a read",
     STATEMENTS: "when between two samples; statements within functions, and those that it has forgotten for want of room",
 }
 
