@@ -51,8 +51,10 @@ CHOICE = sql.SQL(
 CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY DEFINER {always} AS $$
 BEGIN
-    RETURN CASE WHEN pg_catalog.current_setting('unification.ours', true) OPERATOR(pg_catalog.=) 'on' THEN true{roles}
-        ELSE {others}() END;
+    IF pg_catalog.current_setting('unification.ours', true) OPERATOR(pg_catalog.=) 'on' THEN
+        RETURN true;{roles}
+    END IF;
+    RETURN {others}();
 END
 $$;
 GRANT EXECUTE ON FUNCTION unification_view_read() TO PUBLIC
@@ -120,7 +122,9 @@ def _make_counters(cursor: CursorWrapper, numbers: dict[str, int], always: sql.S
     for role, name in names.items():
         cursor.execute(COUNTER.format(name=name, role=sql.Literal(role)))
     choices = [
-        sql.SQL("\n        WHEN session_user OPERATOR(pg_catalog.=) {} THEN {}()").format(sql.Literal(role), name)
+        sql.SQL("\n    ELSIF session_user OPERATOR(pg_catalog.=) {} THEN\n        RETURN {}();").format(
+            sql.Literal(role), name
+        )
         for role, name in names.items()
         if role != OTHERS
     ]

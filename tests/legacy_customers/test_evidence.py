@@ -111,6 +111,20 @@ def test_being_watched_changes_no_plan_of_the_view(seed: str) -> None:
     assert rows(statement) == watched
 
 
+def test_a_view_that_asked_with_every_read_is_asked_once_a_plan_from_the_next_sample_on(
+    seed: str, old_application: Session
+) -> None:
+    run(
+        "CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean LANGUAGE sql STABLE"
+        " AS 'SELECT unification_view_read_0()'"
+    )
+    evidence.sample(connection)
+    old_application.execute("SELECT 1 FROM customers_view")
+    settled(old_application)
+    assert [line[2:4] for line in found("customers_view")] == [("old_shop", 1)]
+    assert "unification_view_read" not in str(rows("EXPLAIN (VERBOSE) SELECT * FROM customers_view"))
+
+
 def test_who_does_not_own_the_view_leaves_its_readers_to_the_next_sample(seed: str, old_application: Session) -> None:
     evidence.sample(connection)
     run("CREATE ROLE onlooker LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO onlooker")
