@@ -329,28 +329,28 @@ DELETE FROM legacy_usage_counters AS c WHERE source = %s AND NOT EXISTS (
 @contextmanager
 def own_reads(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """What is scanned meanwhile is ours: a sample before, and those counters taken as they are after, also after a kill."""
-    _settled_sample(connection)
+    sample(connection)
     _execute(connection, ANNOUNCE)
     try:
         yield
     finally:
-        _settled_sample(connection)
+        _settle(connection)
+        sample(connection)
         _execute(connection, WITHDRAW)
-
-
-def _settled_sample(connection: BaseDatabaseWrapper) -> None:
-    """A sample that knows what this session has read: a server from 15 on would tell it up to a second later."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_proc WHERE proname = 'pg_stat_force_next_flush'")
-        if cursor.fetchone():
-            cursor.execute("SELECT pg_stat_force_next_flush()")
-    sample(connection)
 
 
 def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:
     if "legacy_usage_counters" in existing_tables(connection):
         with connection.cursor() as cursor:
             cursor.execute(statement, [OWN])
+
+
+def _settle(connection: BaseDatabaseWrapper) -> None:
+    """Let the server tell what this session has read: from 15 on it does so within a second otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_proc WHERE proname = 'pg_stat_force_next_flush'")
+        if cursor.rowcount:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
 
 
 def _are_ours(cursor: CursorWrapper) -> bool:
