@@ -83,6 +83,7 @@ class Asked:
     alternatives: Sequence[sql.Composable] = (TRUE,)
     params: Mapping[str, Any] = field(default_factory=dict)
     narrow: sql.Composable | None = None  # a smaller FROM that the conditions make do with
+    few: bool = False  # each alternative by an index of its own, then in order: never by reading in the order
     cursor: Cursor | None = None
     limit: int = 50
     offset: int = 0
@@ -143,6 +144,7 @@ def compose(
         tuple(condition.as_string(None) for condition in asked.conditions),
         tuple(sql.SQL("({})").format(alternative).as_string(None) for alternative in asked.alternatives),
         (asked.narrow or listing.source).as_string(None),
+        asked.few,
         (asked.limit + 1, asked.offset),
         tuple(columns.items()),
         as_json,
@@ -158,6 +160,7 @@ def _text(
     conditions: tuple[str, ...],
     alternatives: tuple[str, ...],
     narrow: str,
+    few: bool,
     stretch: tuple[int, int],  # numbers in the statement: a plan must know how few rows are wanted
     columns: tuple[tuple[str, str], ...],
     as_json: bool,
@@ -179,7 +182,7 @@ def _text(
         sql.SQL("{} AS MATERIALIZED ({})").format(
             _SECTIONS[number],
             sql.SQL(" UNION ALL ").join(
-                _BRANCH.format(
+                (_FEW if few else _BRANCH).format(
                     **parts,
                     section=sql.Literal(number),
                     conditions=sql.SQL(" AND ").join(
@@ -211,6 +214,12 @@ def _text(
 _BRANCH = sql.SQL(
     "(SELECT {section} AS section, {key} AS page_key, {id} AS page_id FROM {narrow} WHERE {conditions}"
     " ORDER BY {key} {direction}, {id} {direction} LIMIT {depth})"
+)
+# The same of rows that are few: OFFSET 0 keeps the order and the limit from the planner, which would take them for many.
+_FEW = sql.SQL(
+    "(SELECT {section} AS section, page_key, page_id FROM"
+    " (SELECT {key} AS page_key, {id} AS page_id FROM {narrow} WHERE {conditions} OFFSET 0) AS few"
+    " ORDER BY page_key {direction}, page_id {direction} LIMIT {depth})"
 )
 _PAGE = sql.SQL(
     "WITH {found}, page AS MATERIALIZED (SELECT * FROM ({sections}) AS sections"

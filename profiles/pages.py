@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import DataError, connection, transaction
 from psycopg import sql
 
 from accounts.models import User
@@ -28,6 +29,9 @@ LISTING = Listing(
     },
 )
 NEWEST = "-created_at"
+# Of those whose beginning is known: there is no row without a key.
+KNOWN = replace(LISTING, orders={"created_at": Order("p.created_at", "timestamptz", nullable=False)})
+ID = {"id": "p.id"}
 
 # Filters by name: what they ask of profiles AS p and users AS u, and, in %(…)s, the value.
 FILTERS = {
@@ -58,9 +62,8 @@ OF_LOGIN = {"is_active", "tenant_id", "is_guest"}
 BY_READING = FILTERS.keys() - {"customer_type", "tag", "created_after", "created_before"}
 # So many people are read for one page of the workplace, then it asks whether to go on.
 MOST_READ = 20_000
-# A text that so many have is looked for among so many of the newest.
-MANY = 2_000
-NEWEST_READ = 20_000
+# A text that COMMON of the next SAMPLE people have is looked for among the next MOST_READ; a rarer one by its index.
+COMMON, SAMPLE = 5, 1_000
 
 
 def asked(
@@ -126,7 +129,7 @@ def customers_json(*, viewer: User | None, **kwargs: Any) -> Made:
 def search_profiles(text: str, *, limit: int, viewer: User | None, customer_type: str | None) -> list[Profile]:
     """Two queries, whatever the length."""
     wanted = asked(viewer=viewer, text=text, limit=limit, filters={"customer_type": customer_type})
-    ids = [row[0] for row in keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False).rows]
+    ids = [row[0] for row in keyset.read(LISTING, wanted, ID, as_json=False).rows]
     found = Profile.objects.select_related("user").in_bulk(ids)
     return [found[profile_id] for profile_id in ids if profile_id in found]
 
@@ -150,16 +153,22 @@ def find(
     limit: int = 50,
     numbers: Sequence[sql.Composable] = (),
 ) -> Found:
-    """Newest first. Five queries at most, and a bounded number of rows, however many people there are."""
+    """Newest first. Seven queries at most, and a bounded number of rows, however many people there are. Problem 400 for a
+    cursor whose place is none."""
     wanted = asked(viewer=viewer, text=text, limit=limit, cursor=cursor, filters=filters, numbers=numbers)
-    page, end = None, None
-    if text.strip():
-        page = _of_the_newest(wanted)
-    elif any(filters.get(name) is not None for name in BY_READING):
-        end = _end_of_reading(cursor, MOST_READ)
-    if end is not None:
-        wanted = _within(wanted, end)
-    page = page or keyset.read(LISTING, wanted, {"id": "p.id"}, as_json=False)
+    by_text = bool(text.strip())
+    try:
+        common = by_text and _is_common(wanted)
+        if common or (not by_text and any(filters.get(name) is not None for name in BY_READING)):
+            page, end = _by_reading(wanted)
+        elif by_text:
+            page, end = _by_index(wanted), None
+        else:
+            page, end = keyset.read(LISTING, wanted, ID, as_json=False), None
+    except DataError as error:
+        if cursor is None:
+            raise
+        raise keyset.bad_cursor(str(cursor)) from error
     ids = [row[0] for row in page.rows]
     found = Profile.objects.select_related("user").in_bulk(ids)
     older, newer = page.next, page.previous
@@ -171,56 +180,81 @@ def find(
     return Found([found[profile_id] for profile_id in ids if profile_id in found], older, newer, stopped)
 
 
-def _of_the_newest(wanted: Asked) -> Page | None:
-    """A full page of a text that many have, found among the newest; None where few have it, or where it is not full.
-
-    The index of texts gives all who have it, before the newest of them are known.
-    """
-    if not _many_have(wanted):
-        return None
-    end = _end_of_reading(wanted.cursor, NEWEST_READ)
-    if end is None:
-        return None
-    either = sql.SQL(" OR ").join(sql.SQL("({})").format(one) for one in wanted.alternatives)
-    page = keyset.read(LISTING, replace(_within(wanted, end), alternatives=[either]), {"id": "p.id"}, as_json=False)
-    full = page.previous if end.backwards else page.next
-    return page if full else None
-
-
-def _many_have(wanted: Asked) -> bool:
-    """Whether the alternatives together give MANY; so many rows of each are read at most, by its index."""
-    counts = sql.SQL(" + ").join(
-        sql.SQL("(SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS few)").format(
-            PEOPLE, one, sql.Literal(MANY)
-        )
-        for one in wanted.alternatives
+def _by_reading(wanted: Asked) -> tuple[Page, Cursor | None]:
+    """The page among the next MOST_READ people, in the list's order; and where they end, unless they fill it."""
+    params = dict(wanted.params)
+    people = sql.SQL("(SELECT * FROM profiles AS p WHERE {} LIMIT {}) AS p").format(
+        _next_people(wanted.cursor, params),
+        sql.Literal(MOST_READ + 1),  # with the one where reading ends
     )
-    return bool(query(sql.SQL("SELECT {} >= {}").format(counts, sql.Literal(MANY)), wanted.params)[0][0])
+    if wanted.narrow is None:
+        people += sql.SQL(" JOIN users AS u ON u.id = p.user_id")
+    either = [_either(wanted.alternatives)]
+    near = replace(wanted, alternatives=either, narrow=people, params=params)
+    page = keyset.read(KNOWN, near, ID, as_json=False)
+    backwards = wanted.cursor is not None and wanted.cursor.backwards
+    if page.previous if backwards else page.next:
+        return page, None
+    end = _end_of_reading(wanted.cursor, MOST_READ)
+    # Where fewer are left, those whose beginning nobody knows come last.
+    return (page, end) if end else (keyset.read(LISTING, wanted, ID, as_json=False), None)
 
 
-def _within(wanted: Asked, end: Cursor) -> Asked:
-    """The same, as far as `end`."""
-    than = sql.SQL("<=" if end.backwards else ">=")
-    within = sql.SQL("(p.created_at, p.id) {} (%(end_key)s::timestamptz, %(end_id)s::uuid)").format(than)
-    params = {**wanted.params, "end_key": end.key, "end_id": end.id}
-    return replace(wanted, conditions=[*wanted.conditions, within], params=params)
+def _by_index(wanted: Asked) -> Page:
+    """The page of what few have. In one process: to start others takes longer."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)"
+        )
+        return keyset.read(LISTING, replace(wanted, few=True), ID, as_json=False)
+
+
+def _is_common(wanted: Asked) -> bool:
+    """Whether COMMON of the next SAMPLE people have the text, whatever else is asked of them.
+
+    An index of texts gives all who have one before the newest of them are known: of one that many have, too many.
+    """
+    if len(wanted.alternatives) == 1:  # an id
+        return False
+    statement = sql.SQL(
+        "SELECT count(*) FROM (SELECT FROM (SELECT * FROM profiles AS p WHERE {reach} LIMIT {sample}) AS p"
+        " JOIN users AS u ON u.id = p.user_id WHERE {has} LIMIT {common}) AS few"
+    ).format(
+        reach=_next_people(wanted.cursor, params := dict(wanted.params)),
+        sample=sql.Literal(SAMPLE),
+        has=_either(wanted.alternatives),
+        common=sql.Literal(COMMON),
+    )
+    return bool(query(statement, params)[0][0] >= COMMON)
+
+
+def _either(alternatives: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(sql.SQL("({})").format(one) for one in alternatives))
 
 
 def _end_of_reading(cursor: Cursor | None, most: int) -> Cursor | None:
     """Where `most` people from the cursor on have been read, by the index alone; None where there are fewer."""
+    params: dict[str, Any] = {}
+    if cursor is not None and cursor.key is None:  # those whose beginning nobody knows come last
+        return None
+    statement = sql.SQL("SELECT p.created_at::text, p.id::text FROM profiles AS p WHERE {} LIMIT 1 OFFSET {}").format(
+        _next_people(cursor, params), sql.Literal(most)
+    )
+    found = query(statement, params)
+    backwards = cursor is not None and cursor.backwards
+    return Cursor(NEWEST, found[0][0], found[0][1], backwards) if found else None
+
+
+def _next_people(cursor: Cursor | None, params: dict[str, Any]) -> sql.Composed:
+    """The condition of whom the list comes to after the cursor, in its order; of those whose beginning is known."""
     backwards = cursor is not None and cursor.backwards
     reach: sql.Composable = sql.SQL("p.created_at IS NOT NULL")
     if cursor is not None:
-        if cursor.key is None:  # those whose beginning nobody knows come last
-            return None
+        params["after_key"], params["after_id"] = cursor.key, cursor.id
         than = sql.SQL(">" if backwards else "<")
-        reach = sql.SQL("(p.created_at, p.id) {} (%(key)s::timestamptz, %(id)s::uuid)").format(than)
-    statement = sql.SQL(
-        "SELECT p.created_at::text, p.id::text FROM profiles AS p WHERE {reach}"
-        " ORDER BY p.created_at {direction}, p.id {direction} LIMIT 1 OFFSET {most}"
-    ).format(reach=reach, direction=sql.SQL("ASC" if backwards else "DESC"), most=sql.Literal(most))
-    found = query(statement, {"key": cursor and cursor.key, "id": cursor and cursor.id})
-    return Cursor(NEWEST, found[0][0], found[0][1], backwards) if found else None
+        reach = sql.SQL("(p.created_at, p.id) {} (%(after_key)s::timestamptz, %(after_id)s::uuid)").format(than)
+    direction = sql.SQL("ASC" if backwards else "DESC")
+    return sql.SQL("{} ORDER BY p.created_at {}, p.id {}").format(reach, direction, direction)
 
 
 def everybody(

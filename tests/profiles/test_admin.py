@@ -23,6 +23,7 @@ from legacy_customers.sample.shop_lists import LISTS
 from legacy_customers.sample.shop_odd import ODD
 from legacy_customers.sample.shop_values import VALUES
 from profiles import pages
+from profiles.keyset import Cursor
 from profiles.models import (
     FieldConflict,
     LoyaltyEntry,
@@ -342,8 +343,8 @@ def test_text_that_many_have_is_found_among_the_newest_first(
     monkeypatch.setattr(admin.site.get_model_admin(Profile), "list_per_page", 7)
     everybody = all_pages(client, q=text)
     assert len(everybody) > 50
-    monkeypatch.setattr(pages, "MANY", 40)
-    monkeypatch.setattr(pages, "NEWEST_READ", 60)
+    monkeypatch.setattr(pages, "SAMPLE", 60)
+    monkeypatch.setattr(pages, "MOST_READ", 60)
     assert all_pages(client, q=text) == everybody
     last = listed(client, q=text)
     while last.older():
@@ -375,6 +376,38 @@ def test_search_finds_by_text_and_by_any_id(shop: str, client: Client, query: st
 def test_search_takes_any_text(shop: str, client: Client, text: str) -> None:
     log_in(client)
     assert client.get(LIST, {"q": text}).status_code == 200
+
+def test_text_that_many_have_is_not_looked_for_without_an_end(
+    shop: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    monkeypatch.setattr(pages, "SAMPLE", 60)
+    monkeypatch.setattr(pages, "MOST_READ", 60)
+    found = listed(client, q="example", min_spent="99999999999").found
+    assert (found.people, found.stopped, found.older is None) == ([], True, False)
+
+
+def test_text_that_few_have_is_found_however_far_back(
+    shop: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    monkeypatch.setattr(pages, "SAMPLE", 60)
+    monkeypatch.setattr(pages, "MOST_READ", 60)
+    oldest = Profile.objects.exclude(created_at=None).order_by("created_at", "id")[0]
+    Profile.objects.filter(pk=oldest.pk).update(last_name="Quuxquux")
+    found = listed(client, q="quuxquux").found
+    assert ([one.pk for one in found.people], found.stopped) == ([oldest.pk], False)
+
+
+@pytest.mark.parametrize("query", [{"q": "an"}, {"is_guest": "true"}, {}])
+def test_place_that_is_none_begins_the_list_again(
+    shop: str, client: Client, query: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    monkeypatch.setattr(pages, "MOST_READ", 60)
+    place = str(Cursor(pages.NEWEST, "no time", "no id"))
+    assert all_pages(client, **query, p=place) == all_pages(client, **query)
+
 
 
 @pytest.mark.parametrize("filter", ["is_guest", "marketing_consent", "sms_consent", "is_verified", "has_conflicts"])
