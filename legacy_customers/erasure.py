@@ -71,8 +71,9 @@ KEYS: dict[str, sql.SQL] = {
         UNION SELECT id::text FROM {customers} WHERE user_id = ANY(%(users)s) OR id = ANY(%(profiles)s)"""),
     "customer_profiles": sql.SQL("""
         SELECT key FROM legacy_attachments WHERE source = 'customer_profiles' AND user_id = ANY(%(users)s)
-        UNION SELECT customer_id FROM {customer_profiles}
-        WHERE unification_uuid(customer_id) = ANY(%(customers)s::uuid[] || %(profiles)s::uuid[])"""),
+        UNION SELECT key FROM legacy_attachments WHERE source = 'customer_profiles' AND user_id IS NULL
+            AND lower(translate(key, '{{}}-', '')) IN (
+                SELECT replace(id::text, '-', '') FROM unnest(%(customers)s::uuid[] || %(profiles)s::uuid[]) AS id)"""),
     "user_profiles": sql.SQL("""
         SELECT key FROM legacy_attachments WHERE source = 'user_profiles' AND user_id = ANY(%(users)s)
         UNION SELECT p.id::text FROM {user_profiles} AS p
