@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.db import router, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from psycopg import sql
 from rest_framework.exceptions import ValidationError
@@ -18,13 +19,14 @@ from accounts.staff_admin import SignedAdmin, viewer
 from config.api.problems import Problem
 from profiles import parts
 from profiles.admin import person
+from profiles.admin.conflicts import OneOf
 from profiles.admin.shown import stamp
 from profiles.models import Profile
 from profiles.widgets import ObjectField, in_words
 from profiles.workplace import Tab, add_number, add_tab
 
 from . import dashboard, tables_admin  # noqa: F401  (dashboard adds its panels)
-from .models import Order
+from .models import PAID, UNPAID, Order, PaymentStatus
 from .services import orders as service
 
 # What the services alone keep, and what an order that is counted has given to its person: changed by hand, the
@@ -33,6 +35,19 @@ KEPT = ("refunded_amount", "counted_amount", "counted_points", "content_digest")
 COUNTED = ("user", "total_amount")
 # A status is changed by a step that may be taken, as by the API. Columns, and what change_status calls them.
 STEPS = {"payment_status": "payment_status", "delivery_status": "delivery_status", "order_status": "status"}
+
+
+class Payment(OneOf):
+    """Both words for paid are one: of the one that a shop never uses the whole table would be read."""
+
+    title, parameter_name = "payment", "payment"
+    values = (("paid", "Paid"), *((status, PaymentStatus(status).label) for status in UNPAID))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self.value()
+        if not wanted:
+            return queryset
+        return queryset.filter(payment_status__in=PAID) if wanted == "paid" else queryset.filter(payment_status=wanted)
 
 
 class OrderForm(forms.ModelForm):
@@ -64,16 +79,45 @@ class OrderForm(forms.ModelForm):
 class OrderAdmin(SignedAdmin):
     list_display = ("order_number", "user", "total_amount", "payment_status", "created_at")
     list_select_related = ("user",)
-    # Not order_source: without choices of its own, its filter would read the whole table for them.
-    list_filter = ("payment_status",)
+    list_filter = (Payment,)
     search_exact = ("order_number", "receipt_number", "id", "user_id")
     search_help_text = "A whole order or receipt number, or an id: the order's or its user's"
     raw_id_fields = ("user", "cashier")
     form = OrderForm
     # What was sold makes the sums, and how it was paid is the till's: both are read.
-    exclude = ("items", "payment_details")
-    readonly_fields = ("sold", "paid", "created_at", "updated_at", *KEPT)
+    readonly_fields = ("person", "sold", "paid", "created_at", "updated_at", *KEPT)
+    fieldsets = (
+        (None, {"fields": ("order_number", "person", "order_source", *STEPS)}),
+        (
+            "What was sold",
+            {
+                "fields": (
+                    *("sold", "subtotal", "discount_amount", "tax_amount", "delivery_fee", "total_amount"),
+                    "refunded_amount",
+                )
+            },
+        ),
+        ("Payment", {"fields": ("payment_method", "paid")}),
+        ("Delivery", {"fields": ("delivery_address", "special_instructions")}),
+        ("Till", {"fields": ("receipt_number", "store_code", "cashier", "cashier_code", "customer_code")}),
+        (
+            "Records",
+            {
+                "fields": (
+                    *("user", "tenant_id", "store_id", "customer_id", "user_profile_id", "cart_session_id"),
+                    *("created_at", "updated_at", "counted_amount", "counted_points", "content_digest"),
+                )
+            },
+        ),
+    )
     ordering = ("-created_at", "-id")
+
+    @admin.display(description="person")
+    def person(self, order: Order) -> str:
+        profile = Profile.objects.select_related("user").filter(user=order.user_id).first() if order.user_id else None
+        if profile is None:
+            return "nobody who is known"
+        return format_html('<a class="text-link" href="{}">{}</a>', person.address(profile.pk), person.called(profile))
 
     @admin.display(description="items")
     def sold(self, order: Order) -> SafeString:
@@ -100,6 +144,10 @@ class OrderAdmin(SignedAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """An order comes from the shop or the till, with its history and its sums."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """An order stays: figures and its person's totals are made of it. It can be cancelled."""
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Order | None = None) -> list[str]:

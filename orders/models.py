@@ -33,6 +33,10 @@ class PaymentStatus(models.TextChoices):
     REFUNDED = "refunded"
 
 
+PAID = frozenset({PaymentStatus.PAID, PaymentStatus.COMPLETED})
+UNPAID = [status.value for status in PaymentStatus if status not in PAID]
+
+
 class DeliveryStatus(models.TextChoices):
     PENDING = "pending"
     CONFIRMED = "confirmed"
@@ -119,6 +123,12 @@ class Order(models.Model):
                 fields=["receipt_number"],
                 condition=models.Q(receipt_number__isnull=False),
                 name="orders_receipt_number",
+            ),
+            # Of the paid ones, which are most, the newest are found without.
+            models.Index(
+                fields=["payment_status", "created_at", "id"],
+                condition=models.Q(payment_status__in=UNPAID),
+                name="orders_unpaid",
             ),
             models.Index(
                 fields=["store_code", "created_at"],

@@ -19,14 +19,14 @@ from accounts.authorship import sign
 from accounts.models import User
 from config.api.problems import conflict, not_found
 from orders import selectors
-from orders.models import DeliveryStatus, Order, OrderEvent, PaymentMethod, PaymentStatus, Refund
+from orders.models import PAID, DeliveryStatus, Order, OrderEvent, PaymentMethod, PaymentStatus, Refund
 from profiles.models import Profile
 from profiles.selectors import as_uuid
 from profiles.services import profile_service
 
 from . import counting
 from .money import LIMIT, amount_of, cents, invalid, number
-from .transitions import ENDED, PAID, WAY, Axis, OrderStatus, illegal, later, possible, require
+from .transitions import ENDED, WAY, Axis, OrderStatus, illegal, later, possible, require
 
 CREATED = "created"
 # Digits and capitals that are not mistaken for one another when read aloud or typed.

@@ -51,7 +51,6 @@ WAY = (
 HANDED_OVER = frozenset({OrderStatus.DELIVERED, OrderStatus.COMPLETED})
 # What the till says of an order on top of the way, and what ends one: nothing moves on from there by hand.
 ENDED = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED, OrderStatus.RESUMED})
-PAID = frozenset({PaymentStatus.PAID, PaymentStatus.COMPLETED})
 SETTABLE = tuple(
     status
     for status in OrderStatus

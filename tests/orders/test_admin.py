@@ -4,15 +4,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import User
-from orders.models import Order, OrderEvent
+from orders.models import UNPAID, Order, OrderEvent
 from orders.services import orders as service
 from orders.services.orders import Draft
 from profiles.models import Profile
 
 pytestmark = pytest.mark.django_db
+LIST = "/admin/orders/order/"
 TEA = {"product_id": "tea", "name": "Tea", "quantity": 1, "price": "21.50"}
 
 
@@ -71,5 +73,36 @@ def test_what_totals_depend_on_is_not_typed(client: Client, boss: User) -> None:
     assert not {"user", "total_amount"} & set(fields)
 
 
-def test_no_order_is_added_by_hand(client: Client, boss: User) -> None:
+def test_no_order_is_added_or_deleted_by_hand(client: Client, boss: User) -> None:
     assert client.get("/admin/orders/order/add/").status_code == 403
+    assert client.get(f"/admin/orders/order/{made().pk}/delete/").status_code == 403
+
+
+def test_orders_are_listed_by_how_they_are_paid(client: Client, boss: User) -> None:
+    buyer = User.objects.create_user("ann@x.com")
+    statuses = ("completed", "paid", "pending", "refunded", None)
+    numbers = [
+        Order.objects.create(order_number=f"A-{n}", user=buyer, payment_status=s) for n, s in enumerate(statuses)
+    ]
+    found = {
+        choice: {order.payment_status for order in client.get(LIST, {"payment": choice}).context["cl"].result_list}
+        for choice in ("paid", "pending", "refunded", "failed")
+    }
+    assert found == {"paid": {"completed", "paid"}, "pending": {"pending"}, "refunded": {"refunded"}, "failed": set()}
+    assert client.get(LIST).context["cl"].result_count == len(numbers)
+
+
+def test_unpaid_orders_have_an_index_that_the_list_asks(client: Client, boss: User) -> None:
+    """Reading by it, whatever the statistics say, the planner proves that the filter is the index's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
+        for status in UNPAID:
+            wanted = Order.objects.filter(payment_status=status).order_by("-created_at", "-id")[:50]
+            assert "orders_unpaid" in wanted.explain(), status
+
+
+def test_an_order_leads_to_its_person(client: Client, boss: User) -> None:
+    order = made()
+    profile = Profile.objects.get(user=order.user)
+    text = client.get(f"{LIST}{order.pk}/change/").content.decode()
+    assert f'href="/admin/profiles/profile/{profile.pk}/change/">ann@x.com</a>' in text
