@@ -192,6 +192,9 @@ class FieldConflict(models.Model):
             models.Index(
                 fields=["field", "id"], condition=models.Q(resolved_at__isnull=True), name="field_conflicts_open_field"
             ),
+            models.Index(fields=["rule", "id"], name="field_conflicts_rule"),
+            models.Index(fields=["other_table", "id"], name="field_conflicts_source"),
+            models.Index(fields=["id"], condition=models.Q(resolved_at__isnull=False), name="field_conflicts_decided"),
         )
 
     def __str__(self) -> str:
@@ -276,7 +279,10 @@ class MergeSuggestion(models.Model):
                 violation_error_message="This pair is suggested already.",
             ),
         )
-        indexes = (models.Index(fields=["status", "-score", "-id"], name="merge_suggestions_queue"),)
+        indexes = (
+            models.Index(fields=["status", "-score", "-id"], name="merge_suggestions_queue"),
+            models.Index(fields=["-score", "-id"], name="merge_suggestions_score"),
+        )
 
     def __str__(self) -> str:
         return f"{self.profile_id} may be {self.other_profile_id}: {self.get_reason_display()}"

@@ -75,6 +75,7 @@ def test_conflicts_are_told_by_column_and_decided_ones_are_none() -> None:
 
 def test_what_is_more_than_the_cap_is_told_as_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "MOST", 2)
+    monkeypatch.setattr(figures, "MOST_OF_TENANT", 2)
     mine, other = person(tenant_id=TENANT), person()
     for profile in (mine, other, mine):
         conflict(profile, "phone")
