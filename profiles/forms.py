@@ -108,6 +108,11 @@ class ProfileForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        for name, value in self.changes().items():
+            try:
+                details.refuse_slips(name, value)
+            except forms.ValidationError as error:
+                self.add_error(name, error)
         if self._of_others:
             self._tell()
         elif not self.errors:

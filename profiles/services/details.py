@@ -1,13 +1,16 @@
 """A profile's columns: checked as the columns and the API want them, written only where they change."""
 
+import datetime
 import json
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models, transaction
 from django.db.models.expressions import RawSQL
+from django.utils import timezone
 
 from accounts.authorship import sign
 from accounts.models import User
@@ -126,6 +129,19 @@ def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
     if errors:
         raise ValidationError(errors)
     return columns
+
+
+def refuse_slips(name: str, value: Any) -> None:
+    """What a column can hold, as the old tables do, and nobody means who types it. Errors: ValidationError."""
+    if name == "contact_email" and value:
+        try:
+            validate_email(value)
+        except ValidationError as error:
+            raise ValidationError("Enter an address like ann@example.com, or leave it empty.", "invalid") from error
+    if name == "date_of_birth" and isinstance(value, datetime.date) and value > timezone.localdate():
+        raise ValidationError(f"{value} is yet to come. Give the date of birth.", "future")
+    if name == "interaction_count" and value < 0:
+        raise ValidationError("Nobody came less than never. Give 0 or more.", "invalid")
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -136,9 +136,11 @@ def _asked_for(name: str, text: str, person: _Now) -> Any:
             return UNCHANGED  # others count it meanwhile, or a spreadsheet wrote it shorter
         raise ValueError(f"{name} is there to be read. Leave it as it was ({cell(name, before)!r}), or leave it out.")
     wanted = read(name, text, before)
-    value = json.loads(json.dumps(details.checked({name: wanted})[name], cls=DjangoJSONEncoder))
+    column = details.checked({name: wanted})[name]
+    value = json.loads(json.dumps(column, cls=DjangoJSONEncoder))
     if json.dumps(value, sort_keys=True) == json.dumps(before, sort_keys=True):
         return UNCHANGED
+    details.refuse_slips(name, column)
     if changed:
         raise ValueError(
             f"{name} was changed since the export, by {changed['by']} at {changed['at']} UTC, from "
