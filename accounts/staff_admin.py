@@ -59,6 +59,7 @@ class OwnTenantAdmin(ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
+    nothing = "There is nothing here yet"
     sortable_by = ()  # any other order than the list's own would read the whole table
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -94,7 +94,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        "DIRS": [BASE_DIR / "config/templates"],  # instead of unfold's, which comes before us
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -14,7 +14,7 @@ from psycopg.errors import UndefinedTable
 from accounts.staff_admin import viewer
 from orders import tables_admin
 from profiles.admin.records import ReadOnlyAdmin
-from profiles.admin.shown import as_json, moment
+from profiles.admin.shown import as_text, moment
 from profiles.models import Profile
 from profiles.selectors import VIEW_MEDICAL
 from profiles.workplace import Panel, Tab, add_tab
@@ -77,7 +77,7 @@ class LegacyCustomerAdmin(ReadOnlyAdmin):
         "preferred_payment_method",
         "marketing_consent",
         "sms_consent",
-        "tags_json",
+        "in_tags",
         "notes",
         "is_active",
         "is_verified",
@@ -85,10 +85,10 @@ class LegacyCustomerAdmin(ReadOnlyAdmin):
         "updated",
         "tenant_id",
     )
-    readonly_fields = ("id", "born", "last_order", "tags_json", "created", "updated")
+    readonly_fields = ("id", "born", "last_order", "in_tags", "created", "updated")
     born = moment("date_of_birth")
     last_order = moment("last_order_date")
-    tags_json = as_json("tags")
+    in_tags = as_text("tags")
     created = moment("created_at", "created")
     updated = moment("updated_at", "updated")
 
@@ -142,7 +142,7 @@ class PhaseAdmin(ReadOnlyAdmin):
     readonly_fields = ("started", "finished", "noted")
     started = moment("started_at", "started")
     finished = moment("finished_at", "finished")
-    noted = as_json("detail")
+    noted = as_text("detail")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Phase]:
         """A list does not need the details, which can be long."""
@@ -159,7 +159,7 @@ class VerificationRunAdmin(ReadOnlyAdmin):
     fields = ("taken", "passed", "evidence")
     readonly_fields = ("taken", "evidence")
     taken = moment("taken_at", "taken")
-    evidence = as_json("report")
+    evidence = as_text("report")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VerificationRun]:
         runs: QuerySet[Any] = super().get_queryset(request)
@@ -178,7 +178,7 @@ class ContractStepAdmin(ReadOnlyAdmin):
     begun = moment("begun_at", "begun")
     done = moment("done_at", "done")
     undone = moment("undone_at", "undone")
-    noted = as_json("detail")
+    noted = as_text("detail")
 
 
 @admin.register(ApiUsage)

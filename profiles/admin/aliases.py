@@ -8,15 +8,12 @@ from django.http import HttpRequest
 from profiles.models import Profile, ProfileAlias
 from profiles.workplace import Tab, add_tab
 
-from .records import ReadOnlyAdmin
+from .records import OfPersonAdmin
 
 
 @admin.register(ProfileAlias)
-class ProfileAliasAdmin(ReadOnlyAdmin):
-    tenant_path = "profile__user__tenant_id"
-    list_display = ("id", "profile")
-    list_select_related = ("profile",)
-    list_per_page = 50
+class ProfileAliasAdmin(OfPersonAdmin):
+    list_display = fields = ("id", "whose")
     search_exact = ("id", "profile_id")
     search_help_text = "A whole id: the old customer's or the profile's"
     ordering = ("id",)

@@ -27,7 +27,7 @@ from profiles.workplace import Tab, add_tab
 
 from . import person
 from .records import ReadOnlyAdmin
-from .shown import as_json, moment, shown_moment
+from .shown import as_text, moment, shown_moment
 
 DECIDE = "profiles.change_fieldconflict"
 LIST = "admin:profiles_fieldconflict_changelist"
@@ -104,9 +104,18 @@ def with_sources(found: list[FieldConflict]) -> list[FieldConflict]:
     return found
 
 
+def called(field: str) -> str:
+    """The column, as staff call it."""
+    return OTHER_FIELDS.get(field, field.replace("_", " "))
+
+
 def what(one: FieldConflict) -> str:
-    """The column, and the part of it, as staff call it."""
-    return OTHER_FIELDS.get(one.field, one.field.replace("_", " ") + one.path)
+    """The column, and the part of it."""
+    return f"{called(one.field)}: {one.path[1:] or '(no name)'}" if one.path else called(one.field)
+
+
+def said(value: Any) -> str:
+    return in_words(value) or "(empty)"
 
 
 def keys_of(one: FieldConflict) -> tuple[Key, Key]:
@@ -204,6 +213,7 @@ class FieldConflictAdmin(ReadOnlyAdmin):
     search_help_text = "A whole id: the profile's, or the key of an old row"
     sortable_by = ()
     ordering = ("-id",)
+    nothing = "Every conflict is decided"
     actions: ClassVar[list[Any]] = [
         deciding(KEEP, "Keep what stands"),
         deciding(TAKE, "Take what lost"),
@@ -211,20 +221,20 @@ class FieldConflictAdmin(ReadOnlyAdmin):
         undo,
     ]
     fields = (
-        "profile",
+        "whose",
         ("field", "path"),
         "rule",
-        "chosen_json",
+        "chosen",
         ("chosen_table", "chosen_row"),
-        "other_json",
+        "other",
         ("other_table", "other_row"),
         "created",
         "resolved_by",
         "resolved",
     )
-    readonly_fields = ("chosen_json", "other_json", "created", "resolved")
-    chosen_json = as_json("chosen_value", "chosen value")
-    other_json = as_json("other_value", "value that lost")
+    readonly_fields = ("chosen", "other", "created", "resolved")
+    chosen = as_text("chosen_value", "chosen value")
+    other = as_text("other_value", "value that lost")
     created = moment("created_at", "created")
     resolved = moment("resolved_at", "resolved")
 
@@ -276,7 +286,7 @@ def decided_in_words(one: FieldConflict) -> str:
 
 
 def _cell(value: Any, source: str) -> SafeString:
-    return format_html("<div>{}<br><small>{}</small></div>", in_words(value), source)
+    return format_html("<div>{}<br><small>{}</small></div>", said(value), source)
 
 
 # --- the person's tab ---------------------------------------------------------------------------------------------
@@ -300,8 +310,8 @@ def show(request: HttpRequest, profile: Profile) -> dict[str, Any] | HttpRespons
         chosen, other = keys_of(one)
         row |= {
             "what": what(one),
-            "chosen": in_words(row["chosen_value"]),
-            "other": in_words(row["other_value"]),
+            "chosen": said(row["chosen_value"]),
+            "other": said(row["other_value"]),
             "chosen_source": source_in_words(chosen, known),
             "other_source": source_in_words(other, known),
             "rule": rules.get(row["rule"], row["rule"]),

@@ -115,7 +115,7 @@ class CorrectionAdmin(OwnDoingsAdmin):
             .filter(problems=[], line__gt=int(after) if after.isdecimal() and len(after) < 9 else 0)
             .order_by("line")[: PER_PAGE + 1]
         )
-        people = Profile.objects.in_bulk([line.profile_id for line in lines if line.profile_id])
+        people = Profile.objects.select_related("user").in_bulk([line.profile_id for line in lines if line.profile_id])
         return {
             "problems": [
                 {"line": line.line, "problems": line.problems}
@@ -124,7 +124,7 @@ class CorrectionAdmin(OwnDoingsAdmin):
             "differences": [
                 {
                     "line": line.line,
-                    "name": person.name_of(people[line.profile_id]),
+                    "name": person.called(people[line.profile_id]),
                     "address": person.address(line.profile_id),
                     "cells": [
                         (name, cell(name, line.before[name]), cell(name, value))

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Case, F, Func, JSONField, QuerySet, Value, When
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from profiles import changes, parts
 from profiles.models import Profile, ProfileHistory
@@ -13,8 +15,8 @@ from profiles.widgets import in_words
 from profiles.workplace import Tab, add_tab
 
 from . import person
-from .records import ReadOnlyAdmin
-from .shown import as_json, moment, stamp
+from .records import OfPersonAdmin
+from .shown import moment, stamp
 
 # What changed, with no value of the medical conditions.
 WITHOUT_MEDICAL = Case(
@@ -33,27 +35,28 @@ WITHOUT_MEDICAL = Case(
 
 
 @admin.register(ProfileHistory)
-class ProfileHistoryAdmin(ReadOnlyAdmin):
-    tenant_path = "profile__user__tenant_id"
-    list_display = ("changed", "profile", "columns", "via", "changed_by")
-    list_select_related = ("profile",)
-    list_per_page = 50
+class ProfileHistoryAdmin(OfPersonAdmin):
+    author = "changed_by"
+    list_display = ("changed", "whose", "columns", "via", "who")
     search_exact = ("profile_id",)
     search_help_text = "The profile's whole id"
     ordering = ("-id",)
-    fields = ("profile", "changed", "changed_by", "via", "what")
+    fields = ("whose", "changed", "who", "via", "what")
     readonly_fields = ("changed", "what")
     changed = moment("changed_at", "changed")
-    what = as_json("seen", "changes")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """As in the API: a change of the medical conditions has no values for who may not see them."""
         entries = super().get_queryset(request).defer("changes")
         return entries.annotate(seen=F("changes") if request.user.has_perm(VIEW_MEDICAL) else WITHOUT_MEDICAL)
 
+    @admin.display(description="changes")
+    def what(self, entry: Any) -> SafeString:
+        return format_html_join("", "<div>{}: {} → {}</div>", _told(entry.seen))
+
     @admin.display(description="columns")
     def columns(self, entry: Any) -> str:
-        return ", ".join(entry.seen)
+        return ", ".join(column for column, _, _ in _told(entry.seen))
 
 
 # What wrote a change, as staff call it.
@@ -69,14 +72,19 @@ def show(request: HttpRequest, profile: Profile) -> dict[str, Any]:
             "at": stamp(row["changed_at"]),
             "who": names.get(row["changed_by"], "Nobody who signed"),
             "way": WAYS.get(row["via"], row["via"]),
-            "columns": [
-                (column.removeprefix("users.").replace("_", " "), _shown(values, "old"), _shown(values, "new"))
-                for column, values in row["changes"].items()
-                if column != "updated_at"
-            ],
+            "columns": _told(row["changes"]),
         }
     page["rows"] = [row for row in page["rows"] if row["columns"]]
     return page
+
+
+def _told(seen: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Each column with what it was and what it became."""
+    return [
+        (column.removeprefix("users.").replace("_", " "), _shown(values, "old"), _shown(values, "new"))
+        for column, values in seen.items()
+        if column != "updated_at"
+    ]
 
 
 def _shown(values: dict[str, Any], side: str) -> str:

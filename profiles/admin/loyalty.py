@@ -18,20 +18,18 @@ from profiles.services.points import MOST_POINTS
 from profiles.workplace import Tab, add_tab
 
 from . import person
-from .records import ReadOnlyAdmin
+from .records import OfPersonAdmin
 from .shown import moment, stamp
 
 
 @admin.register(LoyaltyEntry)
-class LoyaltyEntryAdmin(ReadOnlyAdmin):
-    tenant_path = "profile__user__tenant_id"
-    list_display = ("created", "profile", "delta", "balance", "reason", "source")
-    list_select_related = ("profile",)
-    list_per_page = 50
+class LoyaltyEntryAdmin(OfPersonAdmin):
+    author = "created_by"
+    list_display = ("created", "whose", "delta", "balance", "reason", "source", "who")
     search_exact = ("profile_id",)
     search_help_text = "The profile's whole id"
     ordering = ("-id",)
-    fields = ("profile", "delta", "balance", "reason", "source", "order_id", "created", "created_by")
+    fields = ("whose", "delta", "balance", "reason", "source", "order_id", "created", "who")
     readonly_fields = ("created",)
     created = moment("created_at", "created")
 

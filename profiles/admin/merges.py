@@ -30,8 +30,8 @@ class ProfileMergeAdmin(ReadOnlyAdmin):
     """Who was merged into whom. What they were before is not shown: it holds what this reader may not see."""
 
     tenant_path = "survivor__user__tenant_id"
-    list_display = ("merged", "other", "survivor", "via", "unmerged")
-    list_select_related = ("survivor", "other")
+    list_display = ("merged", "who", "into", "via", "unmerged")
+    list_select_related = ("survivor__user", "other__user")
     list_per_page = 50
     search_exact = ("survivor_id", "other_id")
     search_help_text = "A whole id: either profile's"
@@ -40,6 +40,14 @@ class ProfileMergeAdmin(ReadOnlyAdmin):
     readonly_fields = ("merged", "unmerged")
     merged = moment("merged_at", "merged")
     unmerged = moment("unmerged_at", "taken back")
+
+    @admin.display(description="who")
+    def who(self, merge: ProfileMerge) -> str:
+        return person.called(merge.other)
+
+    @admin.display(description="into")
+    def into(self, merge: ProfileMerge) -> str:
+        return person.called(merge.survivor)
 
 
 class WithWhomForm(forms.Form):

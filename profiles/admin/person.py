@@ -79,6 +79,7 @@ def head(request: HttpRequest, profile: Profile) -> dict[str, Any]:
             ("Last order", shown_moment(profile.last_order_date)),
         ],
         "survivor": profile.merged_into,
+        "survivor_name": profile.merged_into and called(profile.merged_into),
     }
 
 

@@ -19,8 +19,8 @@ from profiles.workplace import Context, Tab, add_tab
 
 from . import person
 from .readable import readable
-from .records import ReadOnlyAdmin
-from .shown import as_json, moment
+from .records import OfPersonAdmin
+from .shown import as_text, moment
 
 NAME = "privacy"
 ERASE = "profiles.erase_profile"
@@ -125,15 +125,13 @@ add_tab(Tab(NAME, "Privacy", "profiles.export_profile", "profiles/privacy/tab.ht
 
 
 @admin.register(PrivacyEvent)
-class PrivacyEventAdmin(ReadOnlyAdmin):
-    tenant_path = "profile__user__tenant_id"
-    list_display = ("happened", "kind", "profile", "by", "via", "reason")
-    list_select_related = ("profile",)
-    list_per_page = 50
+class PrivacyEventAdmin(OfPersonAdmin):
+    author = "by"
+    list_display = ("happened", "kind", "whose", "who", "via", "reason")
     search_exact = ("profile_id", "by")
     search_help_text = "A whole id: the profile's or the author's"
     ordering = ("-id",)
-    fields = ("profile", "kind", "happened", "by", "via", "reason", "what")
+    fields = ("whose", "kind", "happened", "who", "via", "reason", "what")
     readonly_fields = ("happened", "what")
     happened = moment("at")
-    what = as_json("counts", "rows per table")
+    what = as_text("counts", "rows per table")

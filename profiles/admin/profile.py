@@ -15,11 +15,18 @@ from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 from accounts.staff_admin import OwnTenantAdmin, viewer
 from profiles.forms import ProfileForm, TextField, json_field
 from profiles.models import Profile
-from profiles.selectors import VIEW_MEDICAL
+from profiles.selectors import JSON_COLUMNS, VIEW_MEDICAL
 from profiles.workplace import tabs
 
 from . import exports, find, merging, person
-from .shown import moment
+from .shown import as_text, moment
+
+# As the filters call them.
+LABELS = {
+    "marketing_consent": "Agrees to marketing",
+    "sms_consent": "Agrees to text messages",
+    "is_verified": "Verified",
+}
 
 
 @admin.register(Profile)
@@ -119,7 +126,10 @@ class ProfileAdmin(OwnTenantAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context |= {"title": person.name_of(kwargs["obj"]), "subtitle": None, "show_save_and_continue": False}
-        context |= person.head(request, kwargs["obj"])
+        shown = kwargs["obj"]
+        if request.method == "POST":  # as they are: what a refused form typed is in its object
+            shown = self.get_object(request, str(shown.pk)) or shown
+        context |= person.head(request, shown)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="person", header=True)
@@ -157,6 +167,8 @@ class ProfileAdmin(OwnTenantAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, models.JSONField):
             return json_field(db_field)
+        if db_field.name in LABELS:
+            kwargs["label"] = LABELS[db_field.name]
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Profile | None = None, change: bool = False, **kwargs: Any) -> Any:
@@ -179,7 +191,14 @@ class ProfileAdmin(OwnTenantAdmin):
             hidden |= {"is_active"}
         if not self.has_change_permission(request, obj):
             hidden |= {"seen"}
+        read = {} if self.has_change_permission(request, obj) else READ
         return [
-            (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
+            (title, {**options, "fields": [read.get(name, name) for name in options["fields"] if name not in hidden]})
             for title, options in super().get_fieldsets(request, obj)
         ]
+
+
+# JSON columns as they are shown to who does not change them.
+READ = {column.name: f"{column.name}_read" for column in Profile._meta.concrete_fields if column.name in JSON_COLUMNS}
+for column, attribute in READ.items():
+    setattr(ProfileAdmin, attribute, as_text(column))

@@ -1,7 +1,6 @@
 """How values look in lists and on pages that are read."""
 
 import datetime
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.postgresql.odd_dates import OddDate, OddTimestamp
+
+from .readable import EMPTY, readable
 
 
 def shown_moment(value: Any) -> str:
@@ -43,35 +44,12 @@ def moment(name: str, description: str | None = None) -> Callable[[Any, Any], st
     return show
 
 
-def as_json(name: str, description: str | None = None) -> Callable[[Any, Any], SafeString]:
-    """A JSON value for reading."""
+def as_text(name: str, description: str | None = None) -> Callable[[Any, Any], SafeString]:
+    """A JSON value for reading: its names and values one below the other."""
 
     @admin.display(description=description or name.replace("_", " "))
     def show(self: Any, obj: Any) -> SafeString:
-        return format_html(
-            '<pre class="value">{}</pre>',
-            json.dumps(getattr(obj, name), indent=2, ensure_ascii=False),
-        )
-
-    return show
-
-
-def person(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
-    """The name of a related profile, which the list has selected."""
-
-    @admin.display(description=description or name.replace("_", " "))
-    def show(self: Any, obj: Any) -> str:
-        return str(getattr(obj, name))
-
-    return show
-
-
-def value(name: str, description: str) -> Callable[[Any, Any], str]:
-    """A JSON value in a list: its beginning."""
-
-    @admin.display(description=description)
-    def show(self: Any, obj: Any) -> str:
-        text = json.dumps(getattr(obj, name), ensure_ascii=False)
-        return text if len(text) <= 80 else text[:79] + "…"
+        value = getattr(obj, name)
+        return format_html("<div>{}</div>", "nothing" if value in EMPTY else readable(value))
 
     return show

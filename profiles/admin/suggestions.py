@@ -65,6 +65,7 @@ class MergeSuggestionAdmin(ReadOnlyAdmin):
     search_help_text = "A whole id: either profile's"
     sortable_by = ()
     ordering = ("-score", "-id")
+    nothing = "Every pair is decided; “Look for duplicates” finds more"
     actions: ClassVar[list[Any]] = ["dismiss", "reopen"]
     actions_list: ClassVar[list[Any]] = ["look"]
     created = moment("created_at", "created")

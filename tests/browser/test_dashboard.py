@@ -67,7 +67,7 @@ def test_numbers_lead_to_the_lists_behind_them(open_as: OpenAs, lively: None) ->
     expect(page.locator("#result_list tbody tr")).to_have_count(20)
     page.goto("/admin/")
     field, count = "phone", FieldConflict.objects.filter(resolved_at=None, field="phone").count()
-    shown = page.get_by_role("region", name="Conflicts by column").get_by_role(
+    shown = page.get_by_role("region", name="Conflicts by field").get_by_role(
         "row", name=f"{field} {count}", exact=True
     )
     shown.get_by_role("link").press("Enter")
@@ -80,7 +80,7 @@ def test_numbers_lead_to_the_lists_behind_them(open_as: OpenAs, lively: None) ->
         ("staff", ["People"]),
         (
             "store_manager",
-            ["People", "Sales of 30 days", "New customers of 30 days", "Conflicts by column"],
+            ["People", "Sales of 30 days", "New customers of 30 days", "Conflicts by field"],
         ),
     ],
 )
