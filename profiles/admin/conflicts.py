@@ -5,13 +5,15 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BooleanField, QuerySet
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
+from psycopg import sql
 
 from accounts.staff_admin import Counted, viewer
 from config.api.problems import Problem
@@ -71,17 +73,31 @@ class State(OneOf):
         return queryset if self.value() == "all" else queryset.filter(resolved_at__isnull=self.value() != "decided")
 
 
-class Field(OneOf):
+class Range(OneOf):
+    """A stretch of the index of the column and the id. By equality alone PostgreSQL would read the newest conflicts of all
+    kinds until a page is full; those of one kind were written together."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (value := self.value()):
+            return queryset
+        stretch = sql.SQL("({table}.{column}, {table}.id) BETWEEN (%s, 0) AND (%s, 9223372036854775807)").format(
+            table=sql.Identifier(FieldConflict._meta.db_table), column=sql.Identifier(self.parameter_name or "")
+        )
+        within = RawSQL(stretch.as_string(None), [value, value], output_field=BooleanField())
+        return super().queryset(request, queryset).filter(within)
+
+
+class Field(Range):
     title, parameter_name = "field", "field"
     values = (*((name, name.replace("_", " ")) for name in FIELDS), *OTHER_FIELDS.items())
 
 
-class Rule(OneOf):
+class Rule(Range):
     title, parameter_name = "rule", "rule"
     values = tuple(FieldConflict.Rule.choices)
 
 
-class Source(OneOf):
+class Source(Range):
     title, parameter_name = "source of what lost", "other_table"
     values = tuple(SOURCE_NAMES.items())
 
@@ -237,6 +253,11 @@ class FieldConflictAdmin(ReadOnlyAdmin):
     other = as_text("other_value", "value that lost")
     created = moment("created_at", "created")
     resolved = moment("resolved_at", "resolved")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """The newest first; by the column that is filtered before that, for its index."""
+        by = next((name for name in ("field", "rule", "other_table") if request.GET.get(name)), None)
+        return (f"-{by}", "-id") if by else ("-id",)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(undo_batch)
