@@ -7,6 +7,7 @@ step commits for itself, and can be done again. Reverses: nothing is to be taken
 from django.db import migrations
 
 from config import locks
+from config.run_step import RunStep
 from legacy_customers.unification import contract_state, evidence
 
 
@@ -21,4 +22,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("legacy_customers", "0016_contract")]
 
-    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
+    operations = [RunStep(forwards, migrations.RunPython.noop)]
