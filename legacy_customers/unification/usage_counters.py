@@ -44,20 +44,37 @@ COUNTER = sql.SQL(
     " COMMENT ON FUNCTION {name}() IS {role}"
 )
 # IMMUTABLE although it is not: so PostgreSQL calls it while it plans a statement, once, and the plan is that of the bare view.
-# It counts in every session, read-only ones too, where the role may set what the server counts; else where the session's own
-# track_functions says so. It runs with its owner's rights under the reader's search_path, so each name is qualified.
-CHOICE = sql.SQL(
+# A session remembers who it was and in which second it was counted, so that a busy reader is asked little. It runs under the
+# reader's search_path, so each name is qualified.
+ASKED = sql.SQL(
     """
-CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY DEFINER {always} AS $$
+CREATE OR REPLACE FUNCTION unification_view_read() RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    now_by pg_catalog.text := session_user OPERATOR(pg_catalog.||) ' '
+        OPERATOR(pg_catalog.||) pg_catalog.date_part('epoch', pg_catalog.statement_timestamp())::pg_catalog.int8;
 BEGIN
-    IF pg_catalog.current_setting('unification.ours', true) OPERATOR(pg_catalog.=) 'on' THEN
-        RETURN true;{roles}
+    IF pg_catalog.current_setting('unification.view_read', true) OPERATOR(pg_catalog.=) now_by
+        OR pg_catalog.current_setting('unification.ours', true) OPERATOR(pg_catalog.=) 'on'
+    THEN
+        RETURN true;
     END IF;
-    RETURN {others}();
+    PERFORM pg_catalog.set_config('unification.view_read', now_by, false);
+    RETURN {reader}();
 END
 $$;
 GRANT EXECUTE ON FUNCTION unification_view_read() TO PUBLIC
+"""
+)
+# It counts in every session, read-only ones too, where the role may set what the server counts; else where the session's own
+# track_functions says so. With its owner's rights.
+READER = sql.SQL(
+    """
+CREATE OR REPLACE FUNCTION {reader}() RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER {always} AS $$
+BEGIN
+    {roles}RETURN {others}();
+END
+$$;
+GRANT EXECUTE ON FUNCTION {reader}() TO PUBLIC
 """
 )
 ALWAYS = sql.SQL("SET track_functions = 'pl'")
@@ -66,7 +83,7 @@ VIEW_IS = """
 SELECT trim(trailing ';' FROM pg_get_viewdef(oid)), array_to_string(reloptions, ', '),
     EXISTS (SELECT FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
         WHERE r.ev_class = c.oid AND d.refobjid = to_regproc('unification_view_read')),
-    (SELECT provolatile = 'i' FROM pg_proc WHERE oid = to_regproc('unification_view_read')),
+    to_regproc('unification_view_reader') IS NOT NULL,
     pg_has_role(relowner, 'USAGE')
 FROM pg_class AS c WHERE oid = to_regclass('customers_view') AND relkind = 'v'
 """
@@ -76,7 +93,7 @@ WHERE proname LIKE 'unification\\_view\\_read\\_%' AND pronamespace = current_sc
 """
 CALLS = """
 SELECT obj_description(p.oid, 'pg_proc'), coalesce(s.calls, 0),
-    (SELECT proconfig IS NOT NULL FROM pg_proc WHERE oid = to_regproc('unification_view_read'))
+    (SELECT proconfig IS NOT NULL FROM pg_proc WHERE oid = to_regproc('unification_view_reader'))
 FROM pg_proc AS p LEFT JOIN pg_stat_user_functions AS s ON s.funcid = p.oid
 WHERE p.proname LIKE 'unification\\_view\\_read\\_%' AND p.pronamespace = current_schema()::regnamespace
 """
@@ -122,13 +139,15 @@ def _make_counters(cursor: CursorWrapper, numbers: dict[str, int], always: sql.S
     for role, name in names.items():
         cursor.execute(COUNTER.format(name=name, role=sql.Literal(role)))
     choices = [
-        sql.SQL("\n    ELSIF session_user OPERATOR(pg_catalog.=) {} THEN\n        RETURN {}();").format(
+        sql.SQL("IF session_user OPERATOR(pg_catalog.=) {} THEN\n        RETURN {}();\n    END IF;\n    ").format(
             sql.Literal(role), name
         )
         for role, name in names.items()
         if role != OTHERS
     ]
-    cursor.execute(CHOICE.format(always=always, roles=sql.SQL("").join(choices), others=names[OTHERS]))
+    reader = sql.Identifier(schema, "unification_view_reader")
+    cursor.execute(READER.format(reader=reader, always=always, roles=sql.SQL("").join(choices), others=names[OTHERS]))
+    cursor.execute(ASKED.format(reader=reader))
 
 
 # A privilege that its owner has anyway: whoever has a plan of the view plans anew, and waits for nobody.
@@ -160,7 +179,7 @@ def stop_counting(connection: BaseDatabaseWrapper) -> None:
         if (found := cursor.fetchone()) and found[2]:
             before, _, _ = found[0].rpartition("WHERE")
             cursor.execute(_view(before, found[1], sql.SQL("")))
-        cursor.execute("DROP FUNCTION IF EXISTS unification_view_read()")
+        cursor.execute("DROP FUNCTION IF EXISTS unification_view_read(), unification_view_reader()")
         cursor.execute(
             "SELECT proname FROM pg_proc WHERE proname LIKE 'unification\\_view\\_read\\_%'"
             " AND pronamespace = current_schema()::regnamespace"

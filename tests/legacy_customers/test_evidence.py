@@ -50,10 +50,15 @@ def settled(session: Session) -> None:
     session.execute("SELECT 1")
 
 
+# A session is counted once a second.
+A_SECOND_LATER = "SELECT set_config('unification.view_read', '', false)"
+
+
 def test_a_reader_of_the_view_is_caught_with_its_role(seed: str, old_application: Session) -> None:
     evidence.sample(connection)
     before = timezone.now()
     old_application.execute("SELECT * FROM customers_view")
+    old_application.execute(A_SECOND_LATER)
     old_application.execute("SELECT email FROM customers_view WHERE id = %s", [one("SELECT id FROM profiles LIMIT 1")])
     settled(old_application)
     assert found("customers_view") == [("customers_view", "read", "old_shop", 2, VIEW)]
@@ -92,12 +97,30 @@ def test_a_reader_without_any_right_of_ours_is_served_and_caught(seed: str) -> N
         run("DROP OWNED BY report; DROP ROLE report")
 
 
+def test_a_session_that_becomes_somebody_else_is_counted_anew(seed: str, old_application: Session) -> None:
+    """As behind a pooler: what the session remembers of one reader does not hide the next one."""
+    run("CREATE ROLE report LOGIN; GRANT SELECT ON customers_view, profiles, users TO report")
+    try:
+        evidence.sample(connection)
+        with another_session(autocommit=True) as session:
+            for role in ("old_shop", "report"):
+                session.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(role)))
+                for _ in range(3):
+                    session.execute("SELECT count(*) FROM public.customers_view")
+                session.execute("RESET SESSION AUTHORIZATION")
+            settled(session)
+        assert {who for _, _, who, count, _ in found("customers_view") if count} == {"old_shop", "report"}
+    finally:
+        run("DROP OWNED BY report; DROP ROLE report")
+
+
 def test_a_prepared_statement_counts_once_between_two_samples(seed: str, old_application: Session) -> None:
     evidence.sample(connection)
     old_application.execute("SET plan_cache_mode = force_generic_plan")
     old_application.execute("PREPARE look AS SELECT count(*) FROM customers_view WHERE id = $1")
     for counted in (1, 2, 3):
         for _ in range(3):
+            old_application.execute(A_SECOND_LATER)
             old_application.execute("EXECUTE look (gen_random_uuid())")
         settled(old_application)
         assert found("customers_view") == [("customers_view", "read", "old_shop", counted, VIEW)]
@@ -153,10 +176,12 @@ def test_what_we_read_ourselves_is_nobodys_use(seed: str) -> None:
 def test_a_counter_that_is_reset_loses_nothing_that_was_sampled(seed: str, old_application: Session) -> None:
     evidence.sample(connection)
     for _ in range(3):
+        old_application.execute(A_SECOND_LATER)
         old_application.execute("SELECT 1 FROM customers_view")
     settled(old_application)
     evidence.sample(connection)
     run("SELECT pg_stat_reset()")
+    old_application.execute(A_SECOND_LATER)
     old_application.execute("SELECT 1 FROM customers_view")
     settled(old_application)
     evidence.sample(connection)
@@ -172,6 +197,7 @@ def test_a_role_that_comes_later_is_told_apart_from_its_first_sample_on(seed: st
             settled(session)
             assert [one[2:4] for one in found("customers_view")] == [("(another role)", 1)]
             evidence.sample(connection)
+            session.execute(A_SECOND_LATER)
             session.execute("SELECT 1 FROM customers_view")
             settled(session)
         assert sorted(one[2:4] for one in found("customers_view")) == [("(another role)", 1), ("late_reader", 1)]
