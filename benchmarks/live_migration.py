@@ -36,7 +36,8 @@ import psycopg  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
 from legacy_customers.sample import people  # noqa: E402
-from legacy_customers.unification import contract_state, verify  # noqa: E402
+from legacy_customers.unification import verify  # noqa: E402
+from legacy_customers.unification.contract import state  # noqa: E402
 from tests.databases import temporary_database  # noqa: E402
 
 # Errors that an application tries again on.
@@ -353,7 +354,7 @@ def contract(dsn: dict[str, Any], url: str, options: argparse.Namespace) -> None
     began = time.monotonic()
     steps: list[tuple[str, float, float]] = []
     with tempfile.TemporaryDirectory() as dumps:
-        for name in contract_state.ORDER:
+        for name in state.ORDER:
             started = time.monotonic()
             done = subprocess.run(
                 [

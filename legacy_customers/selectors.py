@@ -9,10 +9,11 @@ from django.db import connection
 from django.db.models import Count
 
 from config.postgresql.counts import of_table
+from legacy_customers.unification import backup, identity
+from legacy_customers.unification.contract import state
 from profiles.models import FieldConflict, MergeSuggestion
 
 from .models import Attachment, CustomerIdentity, Phase, Range, VerificationRun
-from .unification import backup, contract_state, identity
 from .unification.sources import LEGACY_TABLES, existing_tables
 from .unification.verify import EVERY, PHASES
 
@@ -224,7 +225,7 @@ def _todo(tables: set[str], phases: dict[str, Phase], verification: Verification
             "This database is empty. Make the tables, or load a sample shop first and then make them.",
             "manage.py load_legacy_sample && manage.py migrate",
         )
-    contracted = contract_state.done(connection)
+    contracted = state.done(connection)
     if "customers_view" not in _views() and "customers_view" not in contracted:
         return "The migration has not finished. It resumes where it stopped.", "manage.py migrate"
     if not _has_legacy(phases):

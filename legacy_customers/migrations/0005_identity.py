@@ -7,7 +7,8 @@ removes the accounts made for guests that were never used, range by range; a use
 from django.db import migrations
 
 from config.run_step import RunStep
-from legacy_customers.unification import identity, phases, rollback, rollback_accounts
+from legacy_customers.unification import identity, phases, rollback
+from legacy_customers.unification.rollback import accounts
 from legacy_customers.unification.sources import find_sources
 
 
@@ -28,7 +29,7 @@ def forwards(apps, schema_editor):
 def backwards(apps, schema_editor):
     connection = schema_editor.connection
     if find_sources(connection):
-        rollback_accounts.forget_identity(connection)
+        accounts.forget_identity(connection)
         rollback.be_strict(connection)
 
 

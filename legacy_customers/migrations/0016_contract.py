@@ -9,15 +9,15 @@ from django.db.models.functions import Now
 
 from config import protection
 from config.run_step import RunStep
-from legacy_customers.unification import contract_state
+from legacy_customers.unification.contract import state
 
 
 def protect(apps, schema_editor):
-    protection.install(schema_editor.connection, [contract_state.TABLE])
+    protection.install(schema_editor.connection, [state.TABLE])
 
 
 def unprotect(apps, schema_editor):
-    protection.remove(schema_editor.connection, [contract_state.TABLE])
+    protection.remove(schema_editor.connection, [state.TABLE])
 
 
 class Migration(migrations.Migration):

@@ -8,12 +8,13 @@ from django.db import migrations
 
 from config import locks
 from config.run_step import RunStep
-from legacy_customers.unification import contract_state, evidence
+from legacy_customers.unification import evidence
+from legacy_customers.unification.contract import state
 
 
 def forwards(apps, schema_editor):
     locks.execute(schema_editor.connection, "DROP TABLE IF EXISTS unification_users_columns")
-    if "backups" not in contract_state.done(schema_editor.connection):
+    if "backups" not in state.done(schema_editor.connection):
         evidence.install(schema_editor.connection)
 
 

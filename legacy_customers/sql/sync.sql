@@ -1,4 +1,4 @@
--- Two-way sync (unification/sync.py): its functions, and the triggers that turn it on.
+-- Two-way sync (unification/sync/): its functions, and the triggers that turn it on.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
 CREATE OR REPLACE FUNCTION unification_accounts(address text, OUT usable boolean, OUT accounts uuid[]) LANGUAGE plpgsql AS $$

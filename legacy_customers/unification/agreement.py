@@ -13,8 +13,8 @@ from .consolidate import said
 from .field_map import FIELD_MAP, Field, Rule, Table, fields_by, fields_of
 from .snapshot import SAMPLES, Outcome, Snapshot
 from .sources import Sources
-from .sync_from_legacy import profile_value
-from .sync_to_legacy import PRIMARY, SESSIONS, USERS
+from .sync.from_legacy import profile_value
+from .sync.to_legacy import PRIMARY, SESSIONS, USERS
 
 # The columns that changed since, by person; not of those who were erased or merged. `before` changed also when no sync was on.
 TOUCHED = sql.SQL(

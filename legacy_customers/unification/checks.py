@@ -17,7 +17,7 @@ from .consolidate import others, profile_rows, several_attachments, several_cust
 from .field_map import AUTH_COLUMNS, FIELD_MAP, Table
 from .snapshot import SAMPLES, Outcome, Snapshot
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
-from .sync_to_legacy import LOGIN_COLUMNS
+from .sync.to_legacy import LOGIN_COLUMNS
 
 # Every user that the unification had before it, the old ones and the guests' new ones: `src`, and `u`, its legacy row.
 KNOWN_USERS = sql.SQL(

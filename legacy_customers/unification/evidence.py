@@ -18,7 +18,8 @@ from django.db.backends.utils import CursorWrapper
 
 from config import locks
 
-from . import contract_dump, usage_counters, usage_log
+from . import usage_counters, usage_log
+from .contract import dump
 from .rollback import is_synced
 from .sources import existing_tables
 from .usage_counters import SCANS, STATEMENTS, TABLES, VIEW, Counter
@@ -277,7 +278,7 @@ def sample(connection: BaseDatabaseWrapper) -> None:
                 MOVE,
                 {"source": counter.source, "shape": counter.shape, "who": counter.who, "value": counter.value},
             )
-        cursor.execute(BURY, [OWN, contract_dump.APPLICATION])
+        cursor.execute(BURY, [OWN, dump.APPLICATION])
         if is_synced(connection):
             cursor.execute(UNWATCH, [SCANS])
 

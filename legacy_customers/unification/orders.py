@@ -269,7 +269,7 @@ FROM (
 ) AS found
 """
 )
-# How the order's last writer left it is noted with the user whom it had then (sync_orders.WROTE).
+# How the order's last writer left it is noted with the user whom it had then (sync/order_rows.py, WROTE).
 POINT_BACK = sql.SQL(
     """
 WITH back AS (

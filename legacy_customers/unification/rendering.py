@@ -87,7 +87,7 @@ def rendered() -> dict[Path, str]:
             ((None, statement) for statement in view.statements(CURRENT)),
         ),
         SQL / "sync.sql": _file(
-            "Two-way sync (unification/sync.py): its functions, and the triggers that turn it on.",
+            "Two-way sync (unification/sync/): its functions, and the triggers that turn it on.",
             (
                 *((None, statement) for statement in sync.functions(CURRENT)),
                 *((None, trigger.definition) for trigger in sync.TRIGGERS),

@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import contract_refusals, contract_state, evidence, retention, sync
+from . import evidence, retention, sync
+from .contract import refusals, state
 from .evidence import Evidence, Watch
 from .retention import Retention
 from .sources import existing_tables, find_sources
@@ -166,7 +167,7 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
     pauses = [Paused(*row) for row in all_of(PAUSES)] if "unification_pauses" in tables else []
     counts = {table: all_of(query)[0][0] for table, query in COUNTS.items() if table in tables}
     applied = {name for app, name in _applied(connection) if app == "legacy_customers"}
-    contracted = contract_state.done(connection)
+    contracted = state.done(connection)
     has_legacy = bool(contracted) or find_sources(connection) is not None
     is_on = has_legacy and "0011_sync" in applied
     return Status(
@@ -183,7 +184,7 @@ def _read(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Status:
         usage=evidence.gather(connection),
         watches=evidence.watches(connection),
         retention=retention.find(connection),
-        contract=_contract(connection, cursor) if is_on and contract_state.TABLE in tables else [],
+        contract=_contract(connection, cursor) if is_on and state.TABLE in tables else [],
         longest_wait_ms=counts.get("unification_runs"),
     )
 
@@ -193,10 +194,10 @@ JUDGED = "SELECT passed, taken_at FROM unification_verifications ORDER BY id DES
 
 
 def _contract(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> list[ContractStep]:
-    records = contract_state.records(connection)
-    following = next((name for name in contract_state.ORDER if name not in contract_state.done(connection)), None)
+    records = state.records(connection)
+    following = next((name for name in state.ORDER if name not in state.done(connection)), None)
     steps = []
-    for name in contract_state.ORDER:
+    for name in state.ORDER:
         record = records.get(name)
         against = []
         if name == following:
@@ -206,7 +207,7 @@ def _contract(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> list[Co
                 against.append(
                     f"The last verification failed ({at:%Y-%m-%d %H:%M %Z})." if at else "Nothing was verified yet."
                 )
-            against += [refusal.reason for refusal in contract_refusals.find(connection, name, None)]
+            against += [refusal.reason for refusal in refusals.find(connection, name, None)]
         steps.append(
             ContractStep(
                 name,

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from .field_map import Kind
 from .sources import columns_of
-from .sync_to_legacy import USERS
+from .sync.to_legacy import USERS
 
 SOURCE = "log"
 # Its triggers come before those of the sync by their names, and see what the writer wrote.

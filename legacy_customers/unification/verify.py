@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import backup, contract_fence, contract_state, evidence, fingerprint, phases, usage_counters
+from . import backup, evidence, fingerprint, phases, usage_counters
 from .checks import (
     ALWAYS,
     WITH_LEGACY,
@@ -18,7 +18,8 @@ from .checks import (
     old_trigger_gone,
 )
 from .conservation import Tally, tally
-from .contract_checks import BEGINS_WITH, ENDS_WITH
+from .contract import fence, state
+from .contract.checks import BEGINS_WITH, ENDS_WITH
 from .snapshot import Outcome, Snapshot
 from .sources import LEGACY_TABLES, existing_tables, find_sources
 
@@ -63,7 +64,7 @@ def verify(connection: BaseDatabaseWrapper) -> Report:
             )
         legacy = bool(fingerprint.recorded(connection))
         backed_up = phases.detail_of(connection, backup.PHASE).get("tables", {})
-        contracted = contract_state.done(connection)
+        contracted = state.done(connection)
         sources = find_sources(connection) or (find_sources(connection, prefix="backup_") if contracted else None)
         snapshot = Snapshot(connection, cursor, sources, backed_up)
         taken_at = snapshot.one("SELECT now()")[0]
@@ -88,13 +89,11 @@ def verify(connection: BaseDatabaseWrapper) -> Report:
     return Report(taken_at, checks, balance)
 
 
-def _judge(
-    snapshot: Snapshot, contracted: Mapping[str, contract_state.Record], check: Callable[[Snapshot], Outcome]
-) -> Outcome:
+def _judge(snapshot: Snapshot, contracted: Mapping[str, state.Record], check: Callable[[Snapshot], Outcome]) -> Outcome:
     return _ended(check.__name__, contracted) or check(snapshot)
 
 
-def _ended(check: str, contracted: Mapping[str, contract_state.Record]) -> Outcome | None:
+def _ended(check: str, contracted: Mapping[str, state.Record]) -> Outcome | None:
     """The outcome of a check that does not apply after a step that was done; None where it does."""
     record = contracted.get(ENDS_WITH.get(check, ""))
     if record is None:
@@ -102,10 +101,10 @@ def _ended(check: str, contracted: Mapping[str, contract_state.Record]) -> Outco
     return Outcome(not_applicable=f"since {record.done_at:%Y-%m-%d}, when the contract step {record.name} was done")
 
 
-def _absent(snapshot: Snapshot, contracted: Mapping[str, contract_state.Record]) -> str:
+def _absent(snapshot: Snapshot, contracted: Mapping[str, state.Record]) -> str:
     """The legacy tables and backups that are gone, and that no step of the contract phase took, as text."""
     wanted = [
-        *(table for table in LEGACY_TABLES if "legacy_tables" not in contracted or table in contract_fence.LIVE),
+        *(table for table in LEGACY_TABLES if "legacy_tables" not in contracted or table in fence.LIVE),
         *(f"backup_{table}" for table in LEGACY_TABLES if "backups" not in contracted),
     ]
     there = existing_tables(snapshot.connection)

@@ -14,7 +14,9 @@ from django.test import Client
 from accounts.models import User
 from legacy_customers.models import ContractStep
 from legacy_customers.sample.logins import LOGINS
-from legacy_customers.unification import contract_dump, contract_tables, contract_times, fingerprint, status
+from legacy_customers.unification import fingerprint, status
+from legacy_customers.unification.contract import dump, tables
+from legacy_customers.unification.contract import times as contract_times
 from legacy_customers.unification.status import State
 from legacy_customers.unification.verify import verify
 from orders.models import Order
@@ -44,7 +46,7 @@ def restored(name: str, look: Callable[[], Any]) -> Any:
     path = Path(ContractStep.objects.get(name=name, undone_at=None).dump)
     with temporary_database():
         run(ROLES)
-        contract_dump.find_tools(connection).run(
+        dump.find_tools(connection).run(
             connection, "pg_restore", "--no-owner", "--section=pre-data", "--section=data",
             f"--dbname={connection.settings_dict['NAME']}", path,
         )  # fmt: skip
@@ -183,7 +185,7 @@ def test_the_copies_in_users_go_with_the_sync_and_their_dump_can_be_restored(see
     Profile.objects.filter(user__email="customer@example.com").update(city="Oslo")
     assert failures() == {}
     record = ContractStep.objects.get(name="users_columns")
-    assert contract_dump.digest(Path(record.dump)) == record.sha256
+    assert dump.digest(Path(record.dump)) == record.sha256
     assert Path(record.dump).stat().st_mode & 0o777 == 0o600
     assert restored("users_columns", lambda: rows(f"SELECT {copies} FROM users ORDER BY id")) == before
     with pytest.raises(CommandError, match=f"users_columns cannot be undone: .*{record.dump}; pg_restore reads it"):
@@ -299,7 +301,7 @@ def test_a_drop_that_was_killed_half_way_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(contract_tables, part, killed)
+        broken.setattr(tables, part, killed)
         with pytest.raises(KeyboardInterrupt):
             step(name)
     assert failures() == {}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from legacy_customers.unification import contract_dump, evidence
+from legacy_customers.unification import evidence
+from legacy_customers.unification.contract import dump
 from tests.databases import another_session, eventually, one, rows, until
 from tests.legacy_customers.contract import contract, failures, step, until_step, wait
 from tests.legacy_customers.test_migrate import DEADLINE, manage
@@ -31,7 +32,7 @@ def dumps(settings: Any, tmp_path: Path) -> Path:
 
 
 def killed_in_its_dump(database: str, name: str, dumps: Path) -> None:
-    real, own = contract_dump.find_tools(connection).directory, dumps.parent / "bin"
+    real, own = dump.find_tools(connection).directory, dumps.parent / "bin"
     own.mkdir()
     mark = own / "has-read"
     (own / "pg_dump").write_text(LINGERS.format(real=real / "pg_dump", mark=mark))

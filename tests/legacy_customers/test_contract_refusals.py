@@ -9,8 +9,7 @@ from django.db import connection, transaction
 
 from config.locks import StillInUse
 from legacy_customers.models import ContractStep
-from legacy_customers.unification import contract_dump
-from legacy_customers.unification.contract import Refused
+from legacy_customers.unification.contract import Refused, dump
 from legacy_customers.unification.preflight import cautions
 from legacy_customers.unification.verify import verify
 from profiles.models import MergeSuggestion, Profile
@@ -283,7 +282,7 @@ def test_what_is_made_of_the_times_is_named(seed: str) -> None:
 def test_nothing_is_dropped_where_there_is_no_pg_dump(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     until_step("fence")
     wait()
-    monkeypatch.setattr(contract_dump, "_places", lambda: iter(()))
+    monkeypatch.setattr(dump, "_places", lambda: iter(()))
     told = refused("users_columns", force="whatever")
     assert "there is no pg_dump of that version or a later one here (found: none)" in told
     assert "or set PG_BIN to the directory that holds pg_dump" in told
@@ -296,11 +295,11 @@ def test_a_dump_that_fails_stops_the_step_and_leaves_nothing(
     wait()
     before = rows(SCHEMA)
 
-    def full(self: contract_dump.Tools, connection: Any, tool: str, *arguments: Any) -> str:
+    def full(self: dump.Tools, connection: Any, tool: str, *arguments: Any) -> str:
         raise CommandError(f"{tool} failed (exit status 1): No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(contract_dump.Tools, "run", full)
+        broken.setattr(dump.Tools, "run", full)
         with pytest.raises(CommandError, match="No space left on device"):
             step("users_columns")
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from legacy_customers.unification import rollback, rollback_proof
+from legacy_customers.unification import rollback
+from legacy_customers.unification.rollback import proof
 
 BLOCKED = 3
 
@@ -46,7 +47,7 @@ class Command(BaseCommand):
             return
         if (options["plan"] or options["interactive"]) and not self._agreed(options["plan"]):
             return
-        with rollback_proof.of_every_row(options["proof"] == "full"):
+        with proof.of_every_row(options["proof"] == "full"):
             call_command("migrate", "legacy_customers", "zero", interactive=False, verbosity=options["verbosity"])
         self.stdout.write(
             self.style.SUCCESS(

@@ -11,11 +11,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import old_trigger, phases, sync
-from .field_map import FIELD_MAP, Field, Rule, Table
-from .sources import BACKUP_KEYS, Sources
-from .sync_to_legacy import LEGACY_TYPES, between, is_attached, legacy_value, narrow
-from .view import COLUMNS
+from .. import old_trigger, phases, sync
+from ..field_map import FIELD_MAP, Field, Rule, Table
+from ..sources import BACKUP_KEYS, Sources
+from ..sync.to_legacy import LEGACY_TYPES, between, is_attached, legacy_value, narrow
+from ..view import COLUMNS
 
 # A person's first old and last new value of each column that changed. What the sync wrote it has carried over itself. The
 # customers row is the one that is linked to the person by now, else the primary one, which has the profile's id.

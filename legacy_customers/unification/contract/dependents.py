@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from .old_trigger import FUNCTION as OLD_FUNCTION
+from ..old_trigger import FUNCTION as OLD_FUNCTION
 
 
 @dataclass(frozen=True)

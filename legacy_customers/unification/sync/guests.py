@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from .sources import Sources
+from ..sources import Sources
 
 # Whether an account was made for a guest and nobody has used it.
 IS_UNUSED = """

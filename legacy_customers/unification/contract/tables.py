@@ -16,23 +16,10 @@ from psycopg import sql
 
 from config import locks, protection
 
-from . import (
-    contract_dump,
-    contract_extra,
-    contract_fence,
-    contract_state,
-    evidence,
-    functions,
-    old_trigger,
-    progress,
-    rollback,
-    sync,
-    usage_counters,
-    usage_log,
-    view,
-)
-from .contract_times import alone
-from .sources import CURRENT, LEGACY_TABLES, Sources, columns_of, existing_tables, find_sources
+from .. import evidence, functions, old_trigger, progress, rollback, sync, usage_counters, usage_log, view
+from ..sources import CURRENT, LEGACY_TABLES, Sources, columns_of, existing_tables, find_sources
+from . import dump, extra, fence, state
+from .times import alone
 
 BACKUPS = tuple(f"backup_{table}" for table in LEGACY_TABLES)
 # What the application writes all the time. Whoever needs them all waits for each an even part of the budget.
@@ -74,15 +61,15 @@ def _at_once(
             protection.release(cursor, f"contract_unification --step {step}")
             work(cursor)
         if last:
-            contract_state.finish(connection, step)
+            state.finish(connection, step)
 
     locks.patiently(connection, attempt)
 
 
 def _dump(connection: BaseDatabaseWrapper, step: str, relations: Iterable[str]) -> None:
     with evidence.own_reads(connection):
-        path, digest = contract_dump.write(connection, step, relations)
-    contract_state.dumped(connection, step, str(path), digest)
+        path, digest = dump.write(connection, step, relations)
+    state.dumped(connection, step, str(path), digest)
     progress.tell(f"{step}: dumped to {path} (SHA-256 {digest})")
 
 
@@ -94,7 +81,7 @@ def drop_users_columns(connection: BaseDatabaseWrapper) -> None:
 
     Locks: ACCESS EXCLUSIVE on the five tables and profiles, for an instant.
     """
-    columns = [name for name in contract_fence.DUPLICATES if name in columns_of(connection, "users")]
+    columns = [name for name in fence.DUPLICATES if name in columns_of(connection, "users")]
     # The whole table: one with the copies alone would stand, out of an erasure's reach, where the step is killed.
     _dump(connection, "users_columns", ["users"])
     locks.patiently(connection, partial(_settle, connection))
@@ -123,7 +110,7 @@ def _drop_columns(connection: BaseDatabaseWrapper, columns: list[str], cursor: C
             f"{left} changes in legacy_handovers are not carried over. Nothing was dropped; run this again."
         )
     sync.drop_triggers(cursor, keep=sync.BOOKS)
-    contract_fence.remove(connection, "users")
+    fence.remove(connection, "users")
     usage_log.stop(cursor, "users")
     cursor.execute(
         sql.SQL("ALTER TABLE users {}").format(
@@ -153,10 +140,10 @@ def drop_legacy_tables(connection: BaseDatabaseWrapper) -> None:
     Locks: ACCESS EXCLUSIVE on them, users and orders, for an instant; rows of profiles, 500 at a time.
     """
     with evidence.own_reads(connection):
-        moved = contract_extra.move(connection)
-    contract_state.note(connection, "legacy_tables", extra=moved, extra_columns=contract_extra.unknown(connection))
-    _dump(connection, "legacy_tables", contract_fence.TABLES)
-    tables = contract_fence.TABLES
+        moved = extra.move(connection)
+    state.note(connection, "legacy_tables", extra=moved, extra_columns=extra.unknown(connection))
+    _dump(connection, "legacy_tables", fence.TABLES)
+    tables = fence.TABLES
     _at_once(connection, "legacy_tables", [*tables, "users", "orders"], partial(_untie, connection), last=False)
     _at_once(connection, "legacy_tables", tables, _drop_tables)
 
@@ -164,13 +151,13 @@ def drop_legacy_tables(connection: BaseDatabaseWrapper) -> None:
 def _untie(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
     usage_log.stop(cursor, "orders")
     there = existing_tables(connection)
-    cursor.execute(KEYS, {"old": [table for table in contract_fence.TABLES if table in there]})
+    cursor.execute(KEYS, {"old": [table for table in fence.TABLES if table in there]})
     for table, name in cursor.fetchall():
         cursor.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.SQL(name)))
 
 
 def _drop_tables(cursor: CursorWrapper) -> None:
-    cursor.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(map(sql.Identifier, contract_fence.TABLES))))
+    cursor.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(map(sql.Identifier, fence.TABLES))))
     cursor.execute(OLD_FUNCTION, [old_trigger.FUNCTION])
     for (signature,) in cursor.fetchall():
         cursor.execute(sql.SQL("DROP FUNCTION {}").format(sql.SQL(signature)))
@@ -178,7 +165,7 @@ def _drop_tables(cursor: CursorWrapper) -> None:
 
 def restore_legacy_tables(connection: BaseDatabaseWrapper) -> None:
     """Bring the three tables back as they were, fenced, to be read."""
-    _restore(connection, "legacy_tables", contract_fence.TABLES)
+    _restore(connection, "legacy_tables", fence.TABLES)
 
 
 # --- customers_view -------------------------------------------------------------------------------------------------
@@ -199,7 +186,7 @@ def make_customers_view(connection: BaseDatabaseWrapper) -> None:
 
     def work() -> None:
         view.create(connection, sources_of(connection) or CURRENT)
-        contract_state.undo(connection, "customers_view")
+        state.undo(connection, "customers_view")
 
     locks.patiently(connection, work)
     evidence.install(connection)
@@ -223,13 +210,13 @@ def drop_backups(connection: BaseDatabaseWrapper) -> None:
 def _close_books(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
     others = {(trigger.table, trigger.name) for trigger in sync.TRIGGERS} - sync.BOOKS
     sync.drop_triggers(cursor, keep=others)
-    contract_fence.remove(connection, "orders")
-    contract_state.note(connection, "backups", closed=True)
+    fence.remove(connection, "orders")
+    state.note(connection, "backups", closed=True)
 
 
 def _drop_backups(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
     sync.drop_functions(cursor)
-    cursor.execute(contract_fence.DROP_FUNCTION)
+    cursor.execute(fence.DROP_FUNCTION)
     cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(", ").join(map(sql.Identifier, BACKUPS))))
     cursor.execute("TRUNCATE legacy_deletions")
     cursor.execute(usage_log.DROP_OBJECTS)
@@ -238,9 +225,9 @@ def _drop_backups(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> Non
 
 
 def _restore(connection: BaseDatabaseWrapper, step: str, tables: Iterable[str]) -> None:
-    record = contract_state.done(connection)[step]
+    record = state.done(connection)[step]
     if not record.dump:
         raise CommandError(f"The step {step} has no dump on record, so it cannot be undone.")
-    contract_dump.restore(connection, Path(record.dump), record.sha256)
-    contract_state.undo(connection, step)
+    dump.restore(connection, Path(record.dump), record.sha256)
+    state.undo(connection, step)
     protection.install(connection, tables)

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from config import locks
 
-from .field_map import Table
-from .preflight.found import COLUMNS
-from .sources import BACKUP_KEYS, columns_of
+from ..field_map import Table
+from ..preflight.found import COLUMNS
+from ..sources import BACKUP_KEYS, columns_of
 
 # Short enough for who waits for one of the profiles.
 BATCH = 500

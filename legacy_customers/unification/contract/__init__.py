@@ -1,7 +1,7 @@
 """The contract phase: the old shapes go, one after the other, weeks apart, and not from under anybody.
 
-The steps in their order; each is refused with every reason at once (contract_refusals.py), notes its end in the transaction
-that does it (contract_state.py), and goes on after a kill when it is called again.
+The steps in their order; each is refused with every reason at once (refusals.py), notes its end in the transaction
+that does it (state.py), and goes on after a kill when it is called again.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,21 +13,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from config import lock_watch
 
-from . import (
-    contract_email,
-    contract_extra,
-    contract_fence,
-    contract_refusals,
-    contract_state,
-    contract_tables,
-    contract_times,
-    fingerprint,
-    runs,
-)
-from .contract_refusals import Refusal
-from .contract_state import ORDER, Record
-from .sources import existing_tables
-from .verify import Report, verify
+from .. import fingerprint, runs
+from ..sources import existing_tables
+from ..verify import Report, verify
+from . import email, extra, fence, refusals, state, tables, times
+from .refusals import Refusal
+from .state import ORDER, Record
 
 Work = Callable[[BaseDatabaseWrapper], None]
 
@@ -49,51 +40,50 @@ _STEPS = (
         "Writes of the old application to the old tables, to the copies in users and to orders.customer_id are refused."
         " Readers go on, and see what is current.",
         "--undo, at once: nothing was lost meanwhile.",
-        contract_fence.put_up,
-        contract_fence.take_away,
+        fence.put_up,
+        fence.take_away,
     ),
     Step(
         "users_columns",
-        f"The sync goes off; {', '.join(contract_fence.DUPLICATES)} are dropped from users. They are in profiles.",
+        f"The sync goes off; {', '.join(fence.DUPLICATES)} are dropped from users. They are in profiles.",
         "for good: profiles have moved on without the sync. The dump has the last copies, in users as it was.",
-        contract_tables.drop_users_columns,
+        tables.drop_users_columns,
     ),
     Step(
         "legacy_tables",
-        f"{', '.join(contract_fence.TABLES)} are dropped; their columns that nobody here knows move to"
-        " profiles.legacy_extra.",
+        f"{', '.join(fence.TABLES)} are dropped; their columns that nobody here knows move to profiles.legacy_extra.",
         "--undo restores the tables from the dump as they were, to be read; fenced, and without foreign keys.",
-        contract_tables.drop_legacy_tables,
-        contract_tables.restore_legacy_tables,
+        tables.drop_legacy_tables,
+        tables.restore_legacy_tables,
     ),
     Step(
         "customers_view",
         "customers_view is dropped. Old ids go on leading to their profiles, through profile_aliases.",
         "--undo makes it again.",
-        contract_tables.drop_customers_view,
-        contract_tables.make_customers_view,
+        tables.drop_customers_view,
+        tables.make_customers_view,
     ),
     Step(
         "backups",
         "The backups, the fence and the functions of the take-over are dropped, and what the old application deleted.",
         "for good: what has happened since is not in their books. To look into them, restore the dump into a database of"
         " its own.",
-        contract_tables.drop_backups,
+        tables.drop_backups,
     ),
     Step(
         "timestamps",
         "The times of users and orders become timestamptz. No row is rewritten; indexes on them are built anew,"
         " CONCURRENTLY, and are missing for so long.",
         "--undo, in the same way.",
-        contract_times.to_aware,
-        contract_times.to_naive,
+        times.to_aware,
+        times.to_naive,
     ),
     Step(
         "unique_email",
         "No two active logins share an address, in whatever case it is typed: a unique index, built CONCURRENTLY.",
         "--undo drops the index.",
-        contract_email.make,
-        contract_email.drop,
+        email.make,
+        email.drop,
     ),
 )
 STEPS: dict[str, Step] = {step.name: step for step in _STEPS}
@@ -124,8 +114,8 @@ def plan(connection: BaseDatabaseWrapper) -> Plan:
     """Look, and write nothing. Errors: CommandError where there is nothing to contract."""
     _needs_take_over(connection)
     following = _next(connection)
-    refusals = contract_refusals.find(connection, following.name, verify(connection)) if following is not None else []
-    return Plan(contract_state.records(connection), following, refusals, contract_extra.unknown(connection))
+    found = refusals.find(connection, following.name, verify(connection)) if following is not None else []
+    return Plan(state.records(connection), following, found, extra.unknown(connection))
 
 
 def do(connection: BaseDatabaseWrapper, name: str, *, force: str = "") -> Report:
@@ -138,14 +128,14 @@ def do(connection: BaseDatabaseWrapper, name: str, *, force: str = "") -> Report
         following = _next(connection)
         if following is None or following.name != name:
             raise CommandError(_out_of_turn(connection, name, following))
-        begun = contract_state.records(connection).get(name)
+        begun = state.records(connection).get(name)
         force = force or (begun.forced if begun else "")
-        found = contract_refusals.find(connection, name, verify(connection))
+        found = refusals.find(connection, name, verify(connection))
         if standing := [refusal for refusal in found if not (force and refusal.forceable)]:
             raise Refused(name, standing)
         overruled = "\n".join(refusal.reason for refusal in found)
-        contract_state.begin(connection, name, force if found or begun else "")
-        contract_state.note(connection, name, overruled=overruled)
+        state.begin(connection, name, force if found or begun else "")
+        state.note(connection, name, overruled=overruled)
         with _measured(connection):
             following.do(connection)
     return verify(connection)
@@ -155,12 +145,12 @@ def undo(connection: BaseDatabaseWrapper) -> Step:
     """Take back the last step that was done, or begun. Errors: CommandError where it cannot be, saying why."""
     _needs_take_over(connection)
     with _alone(connection):
-        found = contract_state.records(connection)
+        found = state.records(connection)
         last = next((STEPS[name] for name in reversed(ORDER) if name in found), None)
         if last is None:
             raise CommandError("Nothing was contracted: there is nothing to undo.")
         record = found[last.name]
-        if record.done_at is None and last.name != contract_times.STEP:
+        if record.done_at is None and last.name != times.STEP:
             raise CommandError(f"{last.name} was begun, and dropped nothing yet. Run --step {last.name} to go on.")
         if last.undo is None:
             dump = f" It is {record.dump}; pg_restore reads it." if record.dump else ""
@@ -176,12 +166,12 @@ def _needs_take_over(connection: BaseDatabaseWrapper) -> None:
 
 
 def _next(connection: BaseDatabaseWrapper) -> Step | None:
-    done = contract_state.done(connection)
+    done = state.done(connection)
     return next((step for step in STEPS.values() if step.name not in done), None)
 
 
 def _out_of_turn(connection: BaseDatabaseWrapper, name: str, following: Step | None) -> str:
-    done = contract_state.done(connection)
+    done = state.done(connection)
     if name in done:
         return f"{name} was done on {done[name].done_at:%Y-%m-%d %H:%M %Z} by {done[name].by}."
     assert following is not None

@@ -2,10 +2,10 @@
 
 from psycopg import sql
 
-from .consolidate import chosen, has_address, said
-from .field_map import ADDRESS_KEYS, DEFAULT_COUNTRY, FIELD_MAP, Field, Rule, Table, fields_of
-from .sources import Sources
-from .sync_from_legacy import profile_value
+from ..consolidate import chosen, has_address, said
+from ..field_map import ADDRESS_KEYS, DEFAULT_COUNTRY, FIELD_MAP, Field, Rule, Table, fields_of
+from ..sources import Sources
+from .from_legacy import profile_value
 
 # What a customers row brings to a person who is there already. With `wins` its values are the person's from now on, else
 # the person's stay and those that lose are kept as conflicts. Sums add up, and no consent is widened.

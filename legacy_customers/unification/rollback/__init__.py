@@ -27,19 +27,10 @@ from psycopg import sql
 
 from config import locks, protection_plan
 
-from . import (
-    capture,
-    consolidate,
-    contract_state,
-    orders,
-    phases,
-    progress,
-    rollback_accounts,
-    rollback_proof,
-    rollback_write_back,
-    sync,
-)
-from .sources import LEGACY_TABLES, Sources, existing_tables, find_sources
+from .. import capture, consolidate, orders, phases, progress, sync
+from ..contract import state
+from ..sources import LEGACY_TABLES, Sources, existing_tables, find_sources
+from . import accounts, proof, write_back
 
 PHASE = "way_back"
 Plan = list[tuple[Any, bool]]
@@ -94,7 +85,7 @@ def begin(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     if is_synced(connection):
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             capture.prepare(cursor)
-        found = rollback_write_back.find(connection)
+        found = write_back.find(connection)
         # Fenced off first, whoever holds profiles and wants a legacy table is not there to be met by the lock of all of them.
         locks.patiently(connection, partial(_fence, connection))
         try:
@@ -134,7 +125,7 @@ def _turn_off(connection: BaseDatabaseWrapper, sources: Sources) -> float:
         if left := cursor.fetchone()[0]:
             raise CommandError(f"{left} changes in legacy_handovers could not be carried over. Nothing was done.")
         capture.add_triggers(cursor)
-        rollback_write_back.write(cursor, sources)
+        write_back.write(cursor, sources)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # no trigger is dropped while a check is to come
         sync.turn_off(connection, cursor)
     return time.monotonic() - began
@@ -147,7 +138,7 @@ def has_begun(connection: BaseDatabaseWrapper) -> bool:
 
 def empty_profiles(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Empty profiles and what hangs on them. Where the sync never came, everything is written back first."""
-    found = None if has_begun(connection) else rollback_write_back.find(connection)
+    found = None if has_begun(connection) else write_back.find(connection)
     locks.patiently(connection, partial(_empty, connection, sources, write=found is not None))
     if found is not None:
         progress.tell(f"way back: {found:,} changed profiles were written back")
@@ -157,9 +148,9 @@ def _empty(connection: BaseDatabaseWrapper, sources: Sources, *, write: bool) ->
     with connection.cursor() as cursor:
         phases.tune(cursor)
         if write:
-            rollback_write_back.write(cursor, sources)
+            write_back.write(cursor, sources)
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(rollback_proof.LOGIN_TRACES)
+        cursor.execute(proof.LOGIN_TRACES)
         cursor.execute(sql.SQL("TRUNCATE {}").format(_names(OF_PROFILES)))
         phases.forget(connection, consolidate.PHASE, sync.PHASE)
 
@@ -169,7 +160,7 @@ def prove_rows(connection: BaseDatabaseWrapper) -> None:
 
     Where the way back began with the sync, all of them were looked at just before.
     """
-    rollback_proof.prove_rows(connection, every_row=not has_begun(connection))
+    proof.prove_rows(connection, every_row=not has_begun(connection))
 
 
 # What was NOT NULL is proved to be so while writers go on: to be strict again, the table is then not read under lock.
@@ -211,7 +202,7 @@ def finish(connection: BaseDatabaseWrapper) -> None:
         for table, name in cursor.fetchall():
             # regclass quoted the table's name.
             cursor.execute(DROP_CHECK.format(sql.SQL(table), sql.Identifier(name)))
-    rollback_proof.prove_fingerprint(connection)
+    proof.prove_fingerprint(connection)
 
 
 def _names(names: Iterable[str]) -> sql.Composed:
@@ -247,7 +238,7 @@ ORDER BY 1
 
 def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
     """Everything that keeps the way back from being done, found before anything is changed; reads every legacy row once."""
-    if contracted := contract_state.refuse_way_back(connection):
+    if contracted := state.refuse_way_back(connection):
         return [contracted]
     found = []
     if not is_way_back(connection, plan) and (lost := protection_plan.losses(connection, plan)):
@@ -257,13 +248,13 @@ def reasons(connection: BaseDatabaseWrapper, plan: Plan) -> list[str]:
             + "\nIf you mean it: `manage.py protection --release 'why' --migrate legacy_customers zero`."
         )
     if not has_begun(connection):
-        found += rollback_proof.faults(rollback_proof.compare(connection, at_end=False))
+        found += proof.faults(proof.compare(connection, at_end=False))
     tables, sources = existing_tables(connection), find_sources(connection)
     with connection.cursor() as cursor:
         if {"field_conflicts", "profile_history", "backup_users"} <= tables and sources and not has_begun(connection):
             cursor.execute(
                 sql.SQL("SELECT * FROM ({} UNION ({})) AS found ORDER BY 1 LIMIT 5").format(
-                    WIDTHS, rollback_write_back.outgrown(connection, sources)
+                    WIDTHS, write_back.outgrown(connection, sources)
                 )
             )
             if lines := [line for (line,) in cursor.fetchall()]:
@@ -396,13 +387,13 @@ def forecast(connection: BaseDatabaseWrapper) -> Forecast:
             },
             profiles_to_write_back=count(
                 sql.SQL("SELECT count(DISTINCT profile_id) FROM ({}) AS changed").format(
-                    rollback_write_back.changes(connection)
+                    write_back.changes(connection)
                 ),
                 "profile_history",
                 "customers",
             ),
-            accounts_removed=count(rollback_accounts.count(used=False), *needed),
-            accounts_kept=count(rollback_accounts.count(used=True), *needed),
+            accounts_removed=count(accounts.count(used=False), *needed),
+            accounts_kept=count(accounts.count(used=True), *needed),
             orders_back=count(orders.COUNT_BACK, "orders", "backup_orders", "legacy_identities"),
             dropped={table: rows(table) for table in sorted(dropped_tables(plan) & tables)},
         )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from psycopg import sql
 
-from . import contract_email, contract_fence, contract_state, sync
-from .agreement import both_sides_agree
-from .checks import (
+from .. import sync
+from ..agreement import both_sides_agree
+from ..checks import (
     backups_in_their_time,
     backups_untouched,
     cells_conserved,
@@ -26,9 +26,10 @@ from .checks import (
     sync_in_force,
     values_as_ruled,
 )
-from .contract_times import AWARE, COLUMNS
-from .snapshot import Outcome, Snapshot
-from .sources import LEGACY_TABLES, columns_of
+from ..snapshot import Outcome, Snapshot
+from ..sources import LEGACY_TABLES, columns_of
+from . import email, fence, state
+from .times import AWARE, COLUMNS
 
 # Check -> the step with which it ends.
 ENDS_WITH: dict[str, str] = {
@@ -60,19 +61,19 @@ ENDS_WITH: dict[str, str] = {
 
 def fence_in_force(snapshot: Snapshot) -> Outcome:
     """Every trigger of the fence is there and awake."""
-    done = contract_state.done(snapshot.connection)
-    fenced = set(contract_fence.FENCES)
+    done = state.done(snapshot.connection)
+    fenced = set(fence.FENCES)
     fenced -= {"users"} if "users_columns" in done else set()
-    fenced -= set(contract_fence.TABLES) if "legacy_tables" in done else set()
+    fenced -= set(fence.TABLES) if "legacy_tables" in done else set()
     fenced -= {"orders"} if _closed(snapshot) else set()
-    gaps = contract_fence.gaps(snapshot.connection, fenced)
-    triggers = sum(len(contract_fence.FENCES[table]) for table in fenced)
+    gaps = fence.gaps(snapshot.connection, fenced)
+    triggers = sum(len(fence.FENCES[table]) for table in fenced)
     return Outcome(triggers, triggers, len(gaps), gaps)
 
 
 def _closed(snapshot: Snapshot) -> bool:
     """Whether the last drop has closed the books of orders, also where it was killed after that."""
-    record = contract_state.records(snapshot.connection).get("backups")
+    record = state.records(snapshot.connection).get("backups")
     return record is not None and record.detail.get("closed", False)
 
 
@@ -92,7 +93,7 @@ def sync_gone(snapshot: Snapshot) -> Outcome:
 def users_have_no_copies(snapshot: Snapshot) -> Outcome:
     """Logins carry no copy of personal data."""
     there = columns_of(snapshot.connection, "users")
-    left = [f"users.{name}" for name in contract_fence.DUPLICATES if name in there]
+    left = [f"users.{name}" for name in fence.DUPLICATES if name in there]
     return Outcome(len(there), 1, len(left), left)
 
 
@@ -114,9 +115,9 @@ def known_ids_resolve(snapshot: Snapshot) -> Outcome:
 
 def old_tables_gone(snapshot: Snapshot) -> Outcome:
     """None of what was dropped is back."""
-    done = contract_state.done(snapshot.connection)
+    done = state.done(snapshot.connection)
     dropped = {
-        "legacy_tables": contract_fence.TABLES,
+        "legacy_tables": fence.TABLES,
         "customers_view": ("customers_view",),
         "backups": tuple(f"backup_{table}" for table in LEGACY_TABLES),
     }
@@ -158,9 +159,9 @@ def one_login_per_address(snapshot: Snapshot) -> Outcome:
     [(valid,)] = snapshot.all(
         sql.SQL(
             "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass({}) AND indisunique AND indisvalid"
-        ).format(sql.Literal(contract_email.INDEX))
+        ).format(sql.Literal(email.INDEX))
     )
-    return Outcome(valid, 1, 1 - valid, [] if valid else [f"index {contract_email.INDEX} is missing or not valid"])
+    return Outcome(valid, 1, 1 - valid, [] if valid else [f"index {email.INDEX} is missing or not valid"])
 
 
 # Check -> the step with which it begins.

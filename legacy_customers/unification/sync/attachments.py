@@ -2,9 +2,9 @@
 
 from psycopg import sql
 
-from .consolidate import chosen
-from .field_map import Rule, Table, fields_of
-from .sources import BACKUP_KEYS
+from ..consolidate import chosen
+from ..field_map import Rule, Table, fields_of
+from ..sources import BACKUP_KEYS
 
 ATTACHED_ARRIVED = sql.SQL(
     """

@@ -2,8 +2,8 @@
 
 from psycopg import sql
 
-from .field_map import Table
-from .sources import BACKUP_KEYS
+from ..field_map import Table
+from ..sources import BACKUP_KEYS
 
 # The row's person keeps what it brought. A row that comes back is known again.
 LEFT = sql.SQL(
@@ -217,7 +217,7 @@ $$
 
 def statements() -> list[sql.Composable]:
     """The functions of this module."""
-    from .field_map import fields_of
+    from ..field_map import fields_of
 
     made: list[sql.Composable] = []
     for table, key in BACKUP_KEYS.items():

@@ -12,11 +12,12 @@ from psycopg import sql
 
 from config import locks
 
-from . import contract_state, usage_log
-from .field_map import Table
-from .sources import existing_tables
-from .sync import NOT_OURS
-from .sync_to_legacy import USERS
+from .. import usage_log
+from ..field_map import Table
+from ..sources import existing_tables
+from ..sync import NOT_OURS
+from ..sync.to_legacy import USERS
+from . import state
 
 STEP = "fence"
 TRIGGER = "unification_fence"
@@ -109,7 +110,7 @@ def _put_up(connection: BaseDatabaseWrapper) -> None:
     with connection.cursor() as cursor:
         for statement in statements(existing_tables(connection)):
             cursor.execute(statement)
-    contract_state.finish(connection, STEP)
+    state.finish(connection, STEP)
 
 
 def take_away(connection: BaseDatabaseWrapper) -> None:
@@ -119,7 +120,7 @@ def take_away(connection: BaseDatabaseWrapper) -> None:
         remove(connection, *FENCES)
         with connection.cursor() as cursor:
             cursor.execute(DROP_FUNCTION)
-        contract_state.undo(connection, STEP)
+        state.undo(connection, STEP)
 
     locks.patiently(connection, work)
 

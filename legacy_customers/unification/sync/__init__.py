@@ -15,28 +15,10 @@ from psycopg import sql
 
 from config import locks
 
-from . import (
-    bulk_load,
-    capture,
-    catch_up,
-    consolidate,
-    old_trigger,
-    orders,
-    phases,
-    sync_absorb,
-    sync_arrivals,
-    sync_attachments,
-    sync_departures,
-    sync_from_legacy,
-    sync_guests,
-    sync_keys,
-    sync_locks,
-    sync_orders,
-    sync_to_legacy,
-    view,
-)
-from .field_map import Table
-from .sources import BACKUP_KEYS, Sources
+from .. import bulk_load, capture, catch_up, consolidate, old_trigger, orders, phases, view
+from ..field_map import Table
+from ..sources import BACKUP_KEYS, Sources
+from . import absorb, arrivals, attachments, departures, from_legacy, guests, keys, order_rows, person_locks, to_legacy
 
 PHASE = "sync"
 NOT_OURS = sql.SQL("current_setting('unification.sync', true) IS DISTINCT FROM 'on'")
@@ -148,7 +130,7 @@ TRIGGERS: tuple[Trigger, ...] = (
             " (NEW.user_id, NEW.customer_id, NEW.total_amount)"
         ),
     ),
-    *(_key_trigger(table) for table in sync_keys.FOLLOW),
+    *(_key_trigger(table) for table in keys.FOLLOW),
     *(_truncate_trigger(table) for table in BACKUP_KEYS),
 )
 
@@ -157,16 +139,16 @@ def functions(sources: Sources) -> list[sql.Composable]:
     """Every function, those that others name first."""
     return [
         sql.SQL(view.ACCOUNTS),
-        *sync_to_legacy.statements(sources),
-        *sync_locks.statements(),
-        *sync_departures.statements(),
-        *sync_from_legacy.statements(sources),
-        *sync_guests.statements(sources),
-        *sync_absorb.statements(sources),
-        *sync_arrivals.statements(sources),
-        *sync_attachments.statements(),
-        *sync_keys.statements(),
-        *sync_orders.statements(),
+        *to_legacy.statements(sources),
+        *person_locks.statements(),
+        *departures.statements(),
+        *from_legacy.statements(sources),
+        *guests.statements(sources),
+        *absorb.statements(sources),
+        *arrivals.statements(sources),
+        *attachments.statements(),
+        *keys.statements(),
+        *order_rows.statements(),
     ]
 
 

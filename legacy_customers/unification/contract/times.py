@@ -12,8 +12,8 @@ from psycopg import sql
 
 from config import locks, protection
 
-from . import contract_state
-from .sources import columns_of
+from ..sources import columns_of
+from . import state
 
 STEP = "timestamps"
 NAIVE, AWARE = "timestamp without time zone", "timestamp with time zone"
@@ -64,34 +64,34 @@ def to_aware(connection: BaseDatabaseWrapper) -> None:
     """Give the columns a time zone, table by table. Locks: ACCESS EXCLUSIVE on one table at a time, for an instant."""
     for table in COLUMNS:
         _convert(connection, table, AWARE)
-    contract_state.finish(connection, STEP)
+    state.finish(connection, STEP)
 
 
 def to_naive(connection: BaseDatabaseWrapper) -> None:
     """Undo `to_aware`."""
     for table in COLUMNS:
         _convert(connection, table, NAIVE)
-    contract_state.undo(connection, STEP)
+    state.undo(connection, STEP)
 
 
 def _convert(connection: BaseDatabaseWrapper, table: str, kind: str) -> None:
     """The columns of one table; a kill between two statements leaves work that the next call goes on with."""
     key = f"indexes_of_{table}"
-    record = contract_state.records(connection)[STEP]
+    record = state.records(connection)[STEP]
     indexes: list[str] = record.detail.get(key, [])
     with connection.cursor() as cursor:
         cursor.execute(INDEXES, {"table": table, "columns": list(_pending(connection, table, kind))})
         found = [(name, definition) for name, definition, _ in cursor.fetchall()]
     # Noted before the first one goes: whoever comes after a kill builds them again.
     indexes = indexes + [definition for _, definition in found if definition not in indexes]
-    contract_state.note(connection, STEP, **{key: indexes})
+    state.note(connection, STEP, **{key: indexes})
     for name, _ in found:
         alone(connection, sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.SQL(name)))
     if _pending(connection, table, kind):
         locks.patiently(connection, partial(_alter, connection, table, kind))
     for definition in indexes:
         _build(connection, definition)
-    contract_state.note(connection, STEP, **{key: []})
+    state.note(connection, STEP, **{key: []})
 
 
 def _pending(connection: BaseDatabaseWrapper, table: str, kind: str) -> dict[str, str]:

@@ -141,7 +141,7 @@ SETTLE_SOURCE = sql.SQL(
 
 def statements() -> list[sql.Composable]:
     """The functions of this module."""
-    from .field_map import FIELD_MAP, Rule, Table
+    from ..field_map import FIELD_MAP, Rule, Table
 
     differences = (Rule.SUM, Rule.UNION, Rule.MERGE, Rule.NOTES)
     values = ["contact_email", *(field.column for field in FIELD_MAP if field.rule not in differences)]

@@ -19,11 +19,11 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import fingerprint, phases, progress
-from .backup import row_hash
-from .field_map import Table
-from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of, existing_tables
-from .sync_to_legacy import LOGIN_COLUMNS
+from .. import fingerprint, phases, progress
+from ..backup import row_hash
+from ..field_map import Table
+from ..sources import BACKUP_KEYS, LEGACY_TABLES, columns_of, existing_tables
+from ..sync.to_legacy import LOGIN_COLUMNS
 
 SAMPLES = 5
 NO_BOOK = ("last_login", "updated_at")

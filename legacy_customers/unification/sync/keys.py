@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from .field_map import Table
+from ..field_map import Table
 
 # The trigger over whole statements finds no row of this key before, so this one carries over what else has changed.
 KEY_CHANGED = sql.SQL(

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from config import locks
 
-from . import identity, old_trigger, phases, progress, ranges
+from .. import identity, old_trigger, phases, progress, ranges
 
 PHASE = "accounts_back"
 

@@ -13,33 +13,26 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from . import (
-    contract_dependents,
-    contract_dump,
-    contract_email,
-    contract_fence,
-    contract_state,
-    contract_times,
-    evidence,
-)
-from .checks import backups_in_their_time
-from .contract_dependents import Dropped
-from .contract_tables import BACKUPS
-from .preflight.cautions import open_for_long
-from .verify import Report
+from .. import evidence
+from ..checks import backups_in_their_time
+from ..preflight.cautions import open_for_long
+from ..verify import Report
+from . import dependents, dump, email, fence, state, times
+from .dependents import Dropped
+from .tables import BACKUPS
 
-OLD_TABLES = contract_fence.TABLES
+OLD_TABLES = fence.TABLES
 # The old shapes that nobody may have used for so long: those that the step takes away, and of the fence, writing to them. The
 # superseded calls go with the application that the last of the drops makes ready to be removed.
 SHAPES: dict[str, tuple[str, ...]] = {
-    "fence": (*OLD_TABLES, *contract_fence.LIVE),
+    "fence": (*OLD_TABLES, *fence.LIVE),
     "users_columns": ("users",),
     "legacy_tables": OLD_TABLES,
     "customers_view": ("customers_view",),
     "backups": ("customers_view", "old API"),
 }
 DROPPED: dict[str, Dropped] = {
-    "users_columns": Dropped(["users"], contract_fence.DUPLICATES),
+    "users_columns": Dropped(["users"], fence.DUPLICATES),
     "legacy_tables": Dropped(OLD_TABLES),
     "customers_view": Dropped(["customers_view"]),
     "backups": Dropped(BACKUPS),
@@ -97,10 +90,10 @@ BEGAN = "SELECT finished_at FROM unification_phases WHERE name = 'sync'"
 
 
 def _old_enough(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
-    position = contract_state.ORDER.index(step)
+    position = state.ORDER.index(step)
     if position:
-        before = contract_state.ORDER[position - 1]
-        since = contract_state.done(connection)[before].done_at
+        before = state.ORDER[position - 1]
+        since = state.done(connection)[before].done_at
     else:
         before = "the take-over"
         with connection.cursor() as cursor:
@@ -118,7 +111,7 @@ def _old_enough(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]
 
 def _silent(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
     """Nobody may have been seen for longer than a month before something is dropped: some come once a month."""
-    is_fence = step == contract_fence.STEP
+    is_fence = step == fence.STEP
     days = settings.UNIFICATION_CONTRACT_DAYS if is_fence else settings.UNIFICATION_SILENT_DAYS
     since = timezone.now() - datetime.timedelta(days=days)
     found = [
@@ -146,15 +139,15 @@ def _silent(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
 
 def _used(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
     dropped = DROPPED.get(step)
-    if step == contract_times.STEP:
+    if step == times.STEP:
         with connection.cursor() as cursor:
             found = [
                 line
-                for table, columns in contract_times.COLUMNS.items()
-                for line in contract_dependents.bound(cursor, Dropped([table], columns))
+                for table, columns in times.COLUMNS.items()
+                for line in dependents.bound(cursor, Dropped([table], columns))
                 if " index " not in f" {line}"
             ]
-        if found := [*found, *contract_times.constrained(connection)]:
+        if found := [*found, *times.constrained(connection)]:
             yield Refusal(
                 f"Others are made of the columns whose type changes: {_some(found)}.",
                 "Drop them, do this step, and make them again.",
@@ -164,7 +157,7 @@ def _used(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
     if dropped is None:
         return
     with connection.cursor() as cursor:
-        bound, named = contract_dependents.bound(cursor, dropped), contract_dependents.named(cursor, dropped)
+        bound, named = dependents.bound(cursor, dropped), dependents.named(cursor, dropped)
     if bound:
         yield Refusal(
             f"Others still use what would be dropped: {_some(bound)}.",
@@ -179,15 +172,15 @@ def _used(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
 
 
 def _own(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
-    if step != contract_email.STEP:
+    if step != email.STEP:
         return
-    if undecided := contract_email.undecided(connection):
+    if undecided := email.undecided(connection):
         yield Refusal(
             f"Nobody has decided yet whether these logins are one person's: {_some(undecided)}.",
             "Merge or dismiss each in the admin, under merge suggestions.",
             forceable=False,
         )
-    if double := contract_email.double(connection):
+    if double := email.double(connection):
         yield Refusal(
             f"These active logins share an address: {_some(double)}.",
             "Merge them, deactivate one, or change its address.",
@@ -211,6 +204,6 @@ def _long(connection: BaseDatabaseWrapper) -> Iterator[Refusal]:
 def _dumpable(connection: BaseDatabaseWrapper, step: str) -> Iterator[Refusal]:
     if step in DUMPED:
         try:
-            contract_dump.find_tools(connection)
+            dump.find_tools(connection)
         except CommandError as error:
             yield Refusal("What is dropped could not be dumped.", str(error), forceable=False)

@@ -2,9 +2,9 @@
 
 from psycopg import sql
 
-from .field_map import FIELD_MAP, Field, Kind, Rule, Table, fields_of
-from .sources import BACKUP_KEYS, Sources
-from .sync_to_legacy import LOGIN_COLUMNS, PRIMARY, between, locked
+from ..field_map import FIELD_MAP, Field, Kind, Rule, Table, fields_of
+from ..sources import BACKUP_KEYS, Sources
+from .to_legacy import LOGIN_COLUMNS, PRIMARY, between, locked
 
 # Whose row it is: the profile that the person has by now.
 OWNER: dict[Table, sql.SQL] = {

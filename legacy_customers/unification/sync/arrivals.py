@@ -5,12 +5,12 @@ A new user gets a profile and a customers row at once; a guest is matched, gets 
 
 from psycopg import sql
 
-from .consolidate import said
-from .field_map import FIELD_MAP, Kind, Rule, Table, fields_of
-from .sources import Sources
-from .sync_absorb import first_value
-from .sync_from_legacy import profile_value
-from .sync_to_legacy import PRIMARY
+from ..consolidate import said
+from ..field_map import FIELD_MAP, Kind, Rule, Table, fields_of
+from ..sources import Sources
+from .absorb import first_value
+from .from_legacy import profile_value
+from .to_legacy import PRIMARY
 
 # A new customers row. Its person is locked; what it brings goes over; every id leads to its person.
 ARRIVED = sql.SQL(

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from .sync_to_legacy import PRIMARY
+from .to_legacy import PRIMARY
 
 OWNER = """
 CREATE OR REPLACE FUNCTION unification_sync_order_owner(customer uuid) RETURNS uuid LANGUAGE plpgsql AS $$

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
-from .backup import row_hash
-from .field_map import AUTH_COLUMNS, FIELD_MAP, Field, Kind, Rule, Table, fields_of
-from .sources import BACKUP_KEYS, Sources
+from ..backup import row_hash
+from ..field_map import AUTH_COLUMNS, FIELD_MAP, Field, Kind, Rule, Table, fields_of
+from ..sources import BACKUP_KEYS, Sources
 
 LOGIN_COLUMNS = ("email", "updated_at", *AUTH_COLUMNS)
 # Rules whose values are parts of several rows: they travel as differences.

@@ -3,8 +3,8 @@
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from . import contract_state
-from .contract_times import STANDING, alone
+from . import state
+from .times import STANDING, alone
 
 STEP = "unique_email"
 INDEX = "users_one_per_address"
@@ -44,10 +44,10 @@ def make(connection: BaseDatabaseWrapper) -> None:
         alone(connection, sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(INDEX)))
     if not (found and found[0]):
         alone(connection, DEFINITION.format(sql.Identifier(INDEX)))
-    contract_state.finish(connection, STEP)
+    state.finish(connection, STEP)
 
 
 def drop(connection: BaseDatabaseWrapper) -> None:
     """Undo `make`."""
     alone(connection, sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(INDEX)))
-    contract_state.undo(connection, STEP)
+    state.undo(connection, STEP)
