@@ -192,6 +192,15 @@ class FieldConflict(models.Model):
             models.Index(
                 fields=["field", "id"], condition=models.Q(resolved_at__isnull=True), name="field_conflicts_open_field"
             ),
+            models.Index(
+                fields=["rule", "id"], condition=models.Q(resolved_at__isnull=True), name="field_conflicts_open_rule"
+            ),
+            models.Index(
+                fields=["other_table", "id"],
+                condition=models.Q(resolved_at__isnull=True),
+                name="field_conflicts_open_source",
+            ),
+            models.Index(fields=["field", "id"], name="field_conflicts_field"),
             models.Index(fields=["rule", "id"], name="field_conflicts_rule"),
             models.Index(fields=["other_table", "id"], name="field_conflicts_source"),
             models.Index(fields=["id"], condition=models.Q(resolved_at__isnull=False), name="field_conflicts_decided"),
@@ -281,6 +290,7 @@ class MergeSuggestion(models.Model):
         )
         indexes = (
             models.Index(fields=["status", "-score", "-id"], name="merge_suggestions_queue"),
+            models.Index(fields=["status", "reason", "-score", "-id"], name="merge_suggestions_reason"),
             models.Index(fields=["-score", "-id"], name="merge_suggestions_score"),
         )
 

@@ -19,6 +19,7 @@ from accounts.staff_admin import Counted, viewer
 from config.api.problems import Problem
 from profiles import parts
 from profiles.models import ConflictDecision, FieldConflict, Profile
+from profiles.search import escaped
 from profiles.selectors import VIEW_MEDICAL, as_uuid
 from profiles.services import conflicts
 from profiles.services.conflicts import KEEP, MOST, NEWER, TAKE, Outcome, Which
@@ -73,31 +74,29 @@ class State(OneOf):
         return queryset if self.value() == "all" else queryset.filter(resolved_at__isnull=self.value() != "decided")
 
 
-class Range(OneOf):
-    """A stretch of the index of the column and the id. By equality alone PostgreSQL would read the newest conflicts of all
-    kinds until a page is full; those of one kind were written together."""
+class Stretch(OneOf):
+    """A stretch of the index of the column and the id, read in order. By LIKE, though without wildcards: with an equality
+    PostgreSQL takes the list's order for the id's, and would read the newest conflicts of all kinds until a page is full;
+    those of one kind were written together."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not (value := self.value()):
             return queryset
-        stretch = sql.SQL("({table}.{column}, {table}.id) BETWEEN (%s, 0) AND (%s, 9223372036854775807)").format(
-            table=sql.Identifier(FieldConflict._meta.db_table), column=sql.Identifier(self.parameter_name or "")
-        )
-        within = RawSQL(stretch.as_string(None), [value, value], output_field=BooleanField())
-        return super().queryset(request, queryset).filter(within)
+        is_it = sql.SQL("{} LIKE %s").format(sql.Identifier(FieldConflict._meta.db_table, self.parameter_name or ""))
+        return queryset.filter(RawSQL(is_it.as_string(None), [escaped(value)], output_field=BooleanField()))
 
 
-class Field(Range):
+class Field(Stretch):
     title, parameter_name = "field", "field"
     values = (*((name, name.replace("_", " ")) for name in FIELDS), *OTHER_FIELDS.items())
 
 
-class Rule(Range):
+class Rule(Stretch):
     title, parameter_name = "rule", "rule"
     values = tuple(FieldConflict.Rule.choices)
 
 
-class Source(Range):
+class Source(Stretch):
     title, parameter_name = "source of what lost", "other_table"
     values = tuple(SOURCE_NAMES.items())
 

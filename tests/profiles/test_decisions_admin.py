@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.roles import Role
 from profiles.models import FieldConflict, MergeSuggestion, Profile, ProfileHistory, ProfileMerge
@@ -69,6 +70,37 @@ def test_a_tab_costs_the_same_number_of_queries_whatever_its_length(tab: str) ->
             assert client.get(f"/admin/profiles/profile/{profile.pk}/{tab}/").status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        ({"field": "postal_code"}, ["3", "1"]),
+        ({"rule": "block"}, ["3", "1"]),
+        ({"other_table": "user_profiles"}, ["4", "3"]),
+        ({"other_table": "user_profiles", "rule": "first"}, ["4"]),
+        ({"field": "postal_code", "state": "decided"}, ["5"]),
+        ({"field": "postal_code", "state": "all"}, ["5", "3", "1"]),
+        ({"field": "needs"}, []),
+    ],
+)
+def test_the_queue_is_filtered_newest_first(wanted: dict[str, str], rows: list[str]) -> None:
+    profile = customer()
+    for number, (field, rule, source, at) in enumerate(
+        (
+            ("postal_code", "block", "customers", None),
+            ("phone", "first", "users", None),
+            ("postal_code", "block", "user_profiles", None),
+            ("phone", "first", "user_profiles", None),
+            ("postal_code", "block", "customers", timezone.now()),
+        ),
+        1,
+    ):
+        FieldConflict.objects.create(
+            profile=profile, field=field, rule=rule, other_table=source, other_row=str(number), resolved_at=at
+        )
+    answer: Any = client_as(Role.STORE_MANAGER).get(CONFLICTS, wanted)
+    assert [one.other_row for one in answer.context_data["cl"].result_list] == rows
 
 
 def test_an_action_goes_through_the_service_and_history_names_its_author() -> None:
