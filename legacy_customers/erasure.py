@@ -78,11 +78,12 @@ KEYS: dict[str, sql.SQL] = {
         SELECT key FROM legacy_attachments WHERE source = 'user_profiles' AND user_id = ANY(%(users)s)
         UNION SELECT p.id::text FROM {user_profiles} AS p
         LEFT JOIN legacy_attachments AS a ON a.source = 'user_profiles' AND a.key = p.id::text
-        WHERE a.user_id IS NULL AND (
-            unification_email(p.email) = ANY(%(emails)s) AND NOT EXISTS (
-                SELECT FROM users AS u WHERE unification_email(u.email) = unification_email(p.email)
-                    AND u.id <> ALL(%(users)s::uuid[]))
-            OR a.key IS NULL AND p.session_id = ANY(%(sessions)s))"""),
+        WHERE a.user_id IS NULL AND unification_email(p.email) = ANY(%(emails)s) AND NOT EXISTS (
+            SELECT FROM users AS u WHERE unification_email(u.email) = unification_email(p.email)
+                AND u.id <> ALL(%(users)s::uuid[]))
+        UNION SELECT p.id::text FROM {user_profiles} AS p
+        WHERE p.session_id = ANY(%(sessions)s) AND NOT EXISTS (
+            SELECT FROM legacy_attachments AS a WHERE a.source = 'user_profiles' AND a.key = p.id::text)"""),
 }
 
 

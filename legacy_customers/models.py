@@ -4,7 +4,7 @@ import uuid
 from decimal import Decimal
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from config.fields import UTCTimestampField
 
@@ -69,7 +69,12 @@ class CustomerIdentity(models.Model):
     class Meta:
         db_table = "legacy_identities"
         verbose_name_plural = "customer identities"
-        indexes = (models.Index(fields=["user_id", "position"], name="legacy_identities_user"),)
+        indexes = (
+            models.Index(fields=["user_id", "position"], name="legacy_identities_user"),
+            models.Index(
+                fields=["case", "customer_id"], condition=~models.Q(case="linked"), name="legacy_identities_case"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.customer_id} is {self.user_id} ({self.case})"
@@ -98,7 +103,18 @@ class Attachment(models.Model):
     class Meta:
         db_table = "legacy_attachments"
         constraints = (models.UniqueConstraint(fields=["source", "key"], name="legacy_attachments_once"),)
-        indexes = (models.Index(fields=["user_id", "position"], name="legacy_attachments_user"),)
+        indexes = (
+            models.Index(fields=["user_id", "position"], name="legacy_attachments_user"),
+            models.Index(
+                fields=["reason", "id"], condition=models.Q(reason__isnull=False), name="legacy_attachments_reason"
+            ),
+            # By the id that a key of nobody's may be, however it is written.
+            models.Index(
+                Lower(models.Func("key", models.Value("{}-"), models.Value(""), function="translate")),
+                condition=models.Q(user_id=None),
+                name="legacy_attachments_loose",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.source} {self.key} is {self.user_id or self.reason}"

@@ -170,10 +170,11 @@ def install(cursor: CursorWrapper, sources: Sources) -> None:
     install_triggers(cursor)
 
 
-# What the rules of identity look for with every new row.
+# What the rules of identity look for with every new row, and what an export of a person does.
 INDEXES: dict[str, sql.SQL] = {
     "users_unification_email": sql.SQL("users (unification_email(email))"),
     "users_unification_session": sql.SQL("users (session_id) WHERE session_id IS NOT NULL"),
+    "user_profiles_unification_email": sql.SQL("user_profiles (unification_email(email))"),
 }
 LEFT_BEHIND = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM profile_history"
