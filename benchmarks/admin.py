@@ -255,7 +255,7 @@ def main() -> None:
         for page, asking in asked(addresses, options.only):
             few, many = measure(addresses[page], names, options.rounds, asking)
             shown = page if asking == ADMIN else f"manager: {page}"
-            kind = next((name for name in full if shown.startswith(f"{name}: ")), shown)
+            kind = next((name for name in full if page.startswith(f"{name}: ")), page)
             full.setdefault(kind, few.ms)
             # Of what is rare among 1,000 the page has fewer rows there: it is held against one with as many.
             base = max(few.ms, full[kind]) if many.rows > few.rows else few.ms
