@@ -13,6 +13,7 @@ from psycopg.errors import UndefinedTable
 
 from accounts.staff_admin import viewer
 from orders import tables_admin
+from profiles.admin.filters import Stretch
 from profiles.admin.records import ReadOnlyAdmin
 from profiles.admin.shown import as_text, moment
 from profiles.models import Profile
@@ -115,14 +116,21 @@ class CustomerIdentityAdmin(ReadOnlyAdmin):
     ordering = ("customer_id",)
 
 
+class Reason(Stretch):
+    title, parameter_name = "reason", "reason"
+    values = tuple(Attachment.Reason.choices)
+
+
 @admin.register(Attachment)
 class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("key", "source", "user_id", "position", "reason")
-    list_filter = ("reason",)
+    list_filter = (Reason,)
     list_per_page = 50
     search_exact = ("user_id",)
     search_help_text = "A whole key, or a user's whole id"
-    ordering = ("id",)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("reason", "id") if request.GET.get("reason") else ("id",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -19,7 +19,7 @@ from accounts.staff_admin import SignedAdmin, viewer
 from config.api.problems import Problem
 from profiles import parts
 from profiles.admin import person
-from profiles.admin.conflicts import OneOf
+from profiles.admin.filters import OneOf
 from profiles.admin.shown import stamp
 from profiles.models import Profile
 from profiles.widgets import ObjectField, in_words

@@ -5,21 +5,18 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import BooleanField, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from psycopg import sql
 
 from accounts.staff_admin import Counted, viewer
 from config.api.problems import Problem
 from profiles import parts
 from profiles.models import ConflictDecision, FieldConflict, Profile
-from profiles.search import escaped
 from profiles.selectors import VIEW_MEDICAL, as_uuid
 from profiles.services import conflicts
 from profiles.services.conflicts import KEEP, MOST, NEWER, TAKE, Outcome, Which
@@ -29,6 +26,7 @@ from profiles.widgets import in_words
 from profiles.workplace import Tab, add_tab
 
 from . import person
+from .filters import OneOf, Stretch
 from .records import ReadOnlyAdmin
 from .shown import as_text, moment, shown_moment
 
@@ -48,18 +46,6 @@ SOURCE_NAMES = {
 OTHER_FIELDS = {"users.active": "whether the login is active", "orders.user_id": "whose an order is"}
 
 
-class OneOf(admin.SimpleListFilter):
-    """Values that are known beforehand: to list those that occur would read the whole table for each page."""
-
-    values: tuple[tuple[str, str], ...]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> tuple[tuple[str, str], ...]:
-        return self.values
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.parameter_name or "": self.value()}) if self.value() else queryset
-
-
 class State(OneOf):
     """Open ones, unless something else is asked for."""
 
@@ -72,18 +58,6 @@ class State(OneOf):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset if self.value() == "all" else queryset.filter(resolved_at__isnull=self.value() != "decided")
-
-
-class Stretch(OneOf):
-    """A stretch of the index of the column and the id, read in order. By LIKE, though without wildcards: with an equality
-    PostgreSQL takes the list's order for the id's, and would read the newest conflicts of all kinds until a page is full;
-    those of one kind were written together."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not (value := self.value()):
-            return queryset
-        is_it = sql.SQL("{} LIKE %s").format(sql.Identifier(FieldConflict._meta.db_table, self.parameter_name or ""))
-        return queryset.filter(RawSQL(is_it.as_string(None), [escaped(value)], output_field=BooleanField()))
 
 
 class Field(Stretch):

@@ -17,7 +17,7 @@ from profiles.models import MergeSuggestion, Profile
 from profiles.services import duplicates
 
 from . import merging, person
-from .conflicts import OneOf
+from .filters import OneOf
 from .records import ReadOnlyAdmin
 from .shown import moment
 
