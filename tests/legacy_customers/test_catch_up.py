@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from legacy_customers.sample.persons import row_id
 from legacy_customers.sample.stories import load_story
-from legacy_customers.unification import capture, catch_up, sync
+from legacy_customers.unification import capture, catch_up, phases, sync
 from legacy_customers.unification.verify import verify
 from tests.databases import another_session, one, rows, run
 
@@ -316,6 +316,21 @@ def test_what_the_new_application_changes_meanwhile_is_on_both_sides(
     assert rows("SELECT city, state, loyalty_points FROM customers WHERE id = %s", customer(LINKED)) == [
         ("Between", "BC", points + 7)
     ]
+
+
+def test_what_an_earlier_sync_left_behind_when_it_came_on_is_still_written_back(shop: str) -> None:
+    with transaction.atomic():
+        run("SET LOCAL session_replication_role = replica")
+        run("UPDATE profiles SET city = 'Left behind' WHERE id = %s", customer(LINKED))
+        left = one(
+            "INSERT INTO profile_history (profile_id, via, changes)"
+            " SELECT id, 'sql', jsonb_build_object('city', jsonb_build_object('old', 'Toronto', 'new', city))"
+            " FROM profiles WHERE id = %s RETURNING id",
+            customer(LINKED),
+        )
+    phases.note(connection, sync.PHASE, on_at=left)
+    call_command("rollback_unification", "--no-input", verbosity=0)
+    assert one("SELECT city FROM customers WHERE id = %s", customer(LINKED)) == "Left behind"
 
 
 def test_the_log_is_carried_over_in_short_transactions(

@@ -167,7 +167,9 @@ def _logged(table: Table, statement: sql.Composable) -> sql.Composed:
 
 def changes(connection: BaseDatabaseWrapper) -> sql.Composed:
     """The query for what is to be written back, a row per person and column."""
-    until = phases.detail_of(connection, sync.PHASE).get("on_from")
+    detail = phases.detail_of(connection, sync.PHASE)
+    # Where a sync came on that did not carry over what was changed meanwhile, it noted up to where that is still to be done.
+    until = detail.get("on_at", detail.get("on_from"))
     return CHANGES.format(until=sql.SQL("h.id") if until is None else sql.Literal(until))
 
 
