@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 HEIGHTS = {1440: 900, 390: 844}
 ALL = tuple((width, scheme) for width in HEIGHTS for scheme in ("light", "dark"))
 # Of pages that are made of parts which other pages show in all looks.
 FEW = ((1440, "light"), (390, "dark"))
+SETTLED_MS = 5_000
 AXE = Axe()
 RULES = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
@@ -33,7 +35,13 @@ def assert_looks_right(page: Page, name: str, looks: Iterable[tuple[int, str]] =
         if directory := os.environ.get("SCREENSHOTS"):
             Path(directory).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(directory) / f"{name}-{look}.png", full_page=True)
-        if (wide := page.evaluate("document.scrollingElement.scrollWidth")) > width:
+        try:
+            # Parts of a page measure themselves anew a while after its window has become another.
+            page.wait_for_function(
+                "width => document.scrollingElement.scrollWidth <= width", arg=width, timeout=SETTLED_MS
+            )
+        except PlaywrightTimeoutError:
+            wide = page.evaluate("document.scrollingElement.scrollWidth")
             found[f"{wide} px wide"].append(look)
         if page.evaluate("typeof axe") == "undefined":
             page.evaluate(AXE.axe_script)
