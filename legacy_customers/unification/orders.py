@@ -41,6 +41,10 @@ MAY_GO_WITHOUT = "SELECT current_setting('is_superuser') = 'on'"
 # The orders of a page take turns, a commit each. Those of the first turn move to new pages, which costs an entry in every
 # index; what they leave free holds the new versions of the next turn, which stay on their page and touch no index.
 TURNS = 4
+# So many pages of orders, 16 MB, take their turns together: they stay in memory.
+PAGES = 2048
+# Those without a user may all be old ones, or new ones: so no worker is left with pages that need nothing.
+SHARES = 4
 WORK = sql.SQL(
     """
 SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
@@ -62,6 +66,8 @@ WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_
 )
 # Reading a page frees what the last turn left: now that costs little, after the next checkpoint a whole page of log each.
 READ = sql.SQL("SELECT count(*) FROM orders AS src WHERE {pages}")
+# Going through the pages of a stretch frees what their last turn left; fetching each order by its place does not.
+THROUGH_THE_PAGES = "SET LOCAL enable_nestloop = off"
 # What moved to another page meanwhile, and then whose user_id names nobody. What others ordered meanwhile is logged, and
 # catch_up's: of a busy shop's new orders there is no end. Orders of a user who was deleted meanwhile stay as they are: they
 # go along when catch_up gives that person another login.
@@ -141,8 +147,10 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Give every order its user, in batches; finished when no order with a customer is left without one, but for logged ones."""
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, KEEP_DATE)
-        ranges.plan(connection, PHASE, "orders")
-        ranges.run(connection, ranges.Step(PHASE, "orders", make_work_table, _turn, turns=TURNS + 1, in_batches=True))
+        ranges.plan(connection, PHASE, "orders", most=PAGES)
+        ranges.run(
+            connection, ranges.Step(PHASE, "orders", make_work_table, _turn, TURNS + 1, in_batches=True, shares=SHARES)
+        )
         detail["rows"] = ranges.rows_of(connection, PHASE)
         for name, column in INDEXES.items():
             index_concurrently(connection, name, column)
@@ -193,6 +201,7 @@ def _turn(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
         cursor.execute(READ.format(pages=stretch.holds()))
         return 0
     _repointing(cursor)
+    cursor.execute(THROUGH_THE_PAGES)
     cursor.execute(repoint_turn(stretch, turn))
     return cursor.rowcount
 
@@ -300,9 +309,10 @@ def point_back(connection: BaseDatabaseWrapper) -> None:
         if name not in legacy:
             locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
     locks.execute(connection, KEEP_DATE)
-    ranges.plan(connection, PHASE_BACK, "orders")
+    ranges.plan(connection, PHASE_BACK, "orders", most=PAGES)
     ranges.run(
-        connection, ranges.Step(PHASE_BACK, "orders", _make_work_table_back, _turn_back, turns=TURNS, in_batches=True)
+        connection,
+        ranges.Step(PHASE_BACK, "orders", _make_work_table_back, _turn_back, TURNS, in_batches=True, shares=SHARES),
     )
     # Those that somebody's write moved to another place meanwhile.
     rows = ranges.rows_of(connection, PHASE_BACK) + locks.patiently(connection, partial(_rest, connection))
@@ -324,6 +334,7 @@ def _turn_back(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int
     places = sql.SQL("src.ctid = todo.place AND src.id = todo.id AND todo.turn = {} AND {} AND {}").format(
         sql.Literal(turn), stretch.holds(sql.SQL("todo.place")), stretch.holds()
     )
+    cursor.execute(THROUGH_THE_PAGES)
     cursor.execute(POINT_BACK.format(found=places))
     return int(cursor.fetchone()[0])
 

@@ -63,7 +63,8 @@ class Step:
 
     `prepare` makes the work tables of a session for a stretch. `work` does a stretch, once a turn, counted from 1, each turn a
     commit of its own; it gives its rows. A stretch that was broken off is done from its first turn, so that a turn must find
-    by itself what is left to do. `in_batches`: the stretch is as long as the pace allows, else the whole range.
+    by itself what is left to do. `in_batches`: the stretch is as long as the pace allows, else the whole range. `shares`: in how
+    many parts the ranges are cut for each worker, where there are several.
     """
 
     name: str
@@ -72,11 +73,13 @@ class Step:
     work: Callable[[CursorWrapper, Stretch, int], int]
     turns: int = 1
     in_batches: bool = False
+    shares: int = 1
 
 
-def plan(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
+def plan(connection: BaseDatabaseWrapper, name: str, table: str, *, most: int | None = None) -> None:
     """Cut `table` into stretches of about UNIFICATION_RANGE_ROWS rows, one per worker at least; a re-run keeps the first plan.
 
+    With `most`, of so many pages at most.
     The last stretch has no end, so that rows added meanwhile belong to it.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -84,16 +87,22 @@ def plan(connection: BaseDatabaseWrapper, name: str, table: str) -> None:
         if cursor.fetchone()[0]:
             return
         cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
-        rows, pages = cursor.fetchone()[0], _pages(cursor, table)
-        step = max(1, min(pages * settings.UNIFICATION_RANGE_ROWS // max(rows, 1), -(-pages // workers.count())))
-        starts = list(range(0, max(pages, 1), step))
+        rows, pages = cursor.fetchone()[0], pages_of(cursor, table)
+        number = max(-(-rows // settings.UNIFICATION_RANGE_ROWS), workers.count(), -(-pages // (most or pages or 1)))
         cursor.executemany(
             "INSERT INTO unification_ranges (phase, first_page, last_page) VALUES (%s, %s, %s)",
-            [(name, first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)],
+            [(name, stretch.first, stretch.last) for stretch in cut(pages, number)],
         )
 
 
-def _pages(cursor: CursorWrapper, table: str) -> int:
+def cut(pages: int, number: int) -> list[Stretch]:
+    """The pages of a table in `number` stretches that are as long as each other, fewer where it has fewer pages."""
+    starts = list(range(0, max(pages, 1), max(-(-pages // number), 1)))
+    return [Stretch(first, last) for first, last in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def pages_of(cursor: CursorWrapper, table: str) -> int:
+    """The pages of `table` now."""
     cursor.execute("SELECT pg_relation_size(to_regclass(%s)) / current_setting('block_size')::int", [f'"{table}"'])
     return int(cursor.fetchone()[0])
 
@@ -135,11 +144,12 @@ def _shares(connection: BaseDatabaseWrapper, step: Step) -> Iterator[Share]:
             [step.name],
         )
         found = cursor.fetchall()
-        pages = _pages(cursor, step.table)
+        pages = pages_of(cursor, step.table)
     todo = [row[:4] for row in found if row[4]]
     done = len(found) - len(todo) + sum(_part(start, place, last, pages) for _, start, place, last in todo)
     meter = Meter(step.name, len(found), done)
-    each = max(-(-len(todo) // workers.count()), 1)
+    parts = workers.count() * step.shares if workers.count() > 1 else 1
+    each = max(-(-len(todo) // parts), 1)
     for start in range(0, len(todo), each):
         part = todo[start : start + each]
         yield Share(step, tuple(row[0] for row in part), Stretch(part[0][2], part[-1][3]), meter)
@@ -168,18 +178,18 @@ def _do_share(connection: BaseDatabaseWrapper, share: Share, stopped: threading.
 
 
 class _Doing:
-    """What one worker is at: a turn of a batch of a range, each turn a transaction."""
+    """What one worker is at in a share: a batch of a turn of a range, each a transaction; the next turn after the last batch."""
 
     def __init__(self, connection: BaseDatabaseWrapper, share: Share, waiting: bool) -> None:
         self.connection, self.share, self.step = connection, share, share.step
         self.take = TAKE if waiting else f"{TAKE} SKIP LOCKED"
         self.pace = Pace(first=16, most=1_000_000)
-        self.number, self.batch = 1, Stretch(-1, None)
-        self.began = self.slowest = 0.0
-        self.rows, self.moved = 0, 0.0
+        self.range, self.number, self.first, self.place = -1, 1, -1, -1
+        self.batch, self.last = Stretch(-1, None), 0
+        self.began, self.rows, self.moved = 0.0, 0, 0.0
         share.meter.begin()
         with connection.cursor() as cursor:
-            self.pages = _pages(cursor, self.step.table)
+            self.pages = pages_of(cursor, self.step.table)
 
     def prepare(self) -> None:
         with self.connection.cursor() as cursor:
@@ -187,44 +197,55 @@ class _Doing:
             self.step.prepare(cursor, self.share.stretch)
 
     def turn(self) -> bool:
-        """Do the next turn; gives whether there was one to do."""
+        """Do the next batch; gives whether there was one to do."""
         self.began = time.monotonic()
         with self.connection.cursor() as cursor:
             cursor.execute(self.take, [list(self.share.ids)])
             if (found := cursor.fetchone()) is None:
                 return False
-            range_id, start, first, last = found
-            if (
-                self.number == 1 or first != self.batch.first
-            ):  # another connection took the range over between two turns
-                self.number, self.slowest, self.batch = 1, 0.0, self._batch(first, last)
+            range_id, start, first, self.last = found
+            # At the beginning of a range, and where another connection had it meanwhile.
+            if (range_id, first) != (self.range, self.first):
+                self.range, self.number, self.first, self.place = range_id, 1, first, first
+            self.batch = self._batch(start)
             phases.tune(cursor)
             self.rows = self.step.work(cursor, self.batch, self.number)
             is_last = self.number == self.step.turns
-            finished = is_last and self.batch.last == last
+            finished = is_last and self.batch.last == self.last
             cursor.execute(COMMITTED, [self.rows, self.batch.last if is_last else None, finished, range_id])
-        place = self.batch.last if is_last and self.batch.last is not None else first
-        after = 1.0 if finished else _part(start, place, last, self.pages)
-        self.moved = after - _part(start, first, last, self.pages)
+        self.moved = 0.0
+        if is_last:
+            after = 1.0 if finished else _part(start, self.batch.last or first, self.last, self.pages)
+            self.moved = after - _part(start, first, self.last, self.pages)
         return True
 
     def committed(self) -> None:
-        self.slowest = max(self.slowest, time.monotonic() - self.began)
+        seconds = time.monotonic() - self.began
         self.share.meter.move(self.moved, self.rows)
-        if self.number < self.step.turns:
-            self.number += 1
-        else:
-            self.number = 1
-            self.pace.took(self.slowest)
+        # The first turn takes longest: later ones do not make the next range's batches longer.
+        if self.number == 1 or seconds * 1000 > settings.UNIFICATION_BATCH_MS:
+            self.pace.took(seconds)
+        self.place = self.batch.last or 0
+        if self.number == self.step.turns:
+            self.first = self.place
+        elif self.batch.last == self.last:
+            self.number, self.place = self.number + 1, self.first
 
-    def _batch(self, first: int, last: int | None) -> Stretch:
-        """The next pages of what is left of a range; a table's end comes with its last page."""
+    def _batch(self, start: int) -> Stretch:
+        """The next pages of what is left of a range; a table's end comes with its last page.
+
+        Each of several turns is at least four batches: when a page's next turn comes, whoever works beside has begun anew, and
+        what its last turn left is free.
+        """
         if not self.step.in_batches:
-            return Stretch(first, last)
-        end = first + self.pace.size
-        if last is None:
-            return Stretch(first, end if end < self.pages else None)
-        return Stretch(first, min(end, last))
+            return Stretch(self.place, self.last)
+        size = self.pace.size
+        if self.step.turns > 1:
+            size = min(size, max(((self.last or self.pages) - start) // 4, 1))
+        end = self.place + size
+        if self.last is None:
+            return Stretch(self.place, end if end < self.pages else None)
+        return Stretch(self.place, min(end, self.last))
 
 
 def _part(start: int, place: int, last: int | None, pages: int) -> float:
