@@ -2,13 +2,17 @@
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
 -- others, a work table
-SELECT m.user_id FROM (
+SELECT src.* FROM (
+        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
+        UNION ALL
+        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
+        WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    ) AS src JOIN (
         SELECT user_id FROM legacy_identities WHERE position = 2
         UNION SELECT user_id FROM legacy_attachments
         WHERE position > 1 OR source = 'user_profiles' AND position = 1
         UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
-        WHERE i.position = 1 AND "c"."address" LIKE '%{%'
-    ) AS m WHERE true;
+        WHERE i.position = 1 AND "c"."address" LIKE '%{%') AS o ON o.user_id = src.id WHERE true;
 
 -- several_customers, a work table
 SELECT i.user_id,
@@ -162,12 +166,7 @@ SELECT
         CASE WHEN c.id IS NULL THEN u.email_verified IS TRUE OR u.phone_verified IS TRUE WHEN i."case" = 'linked' THEN "c"."is_verified" IS TRUE ELSE CASE WHEN "sc".user_id IS NULL THEN "c"."is_verified" IS TRUE ELSE "sc"."is_verified" END END AS "is_verified",
         least(CASE WHEN "sc".user_id IS NULL THEN "c"."created_at" ELSE "sc"."created_at" END, "u"."created_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."created_at" ELSE "sa"."created_at" END) AT TIME ZONE 'UTC' AS "created_at",
         greatest(CASE WHEN "sc".user_id IS NULL THEN "c"."updated_at" ELSE "sc"."updated_at" END, "u"."updated_at", CASE WHEN "sa".user_id IS NULL THEN "cp"."updated_at" ELSE "sa"."updated_at" END) AT TIME ZONE 'UTC' AS "updated_at"
-    FROM (
-        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
-        UNION ALL
-        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
-        WHERE position = 1 AND "case" IN ('new_user', 'separate')
-    ) AS src JOIN others ON others.user_id = src.id CROSS JOIN LATERAL (SELECT src.*) AS u
+    FROM others AS src CROSS JOIN LATERAL (SELECT src.*) AS u
     LEFT JOIN legacy_identities AS i ON i.user_id = src.id AND i.position = 1
     LEFT JOIN "backup_customers" AS c ON c.id = i.customer_id
     LEFT JOIN legacy_attachments AS a

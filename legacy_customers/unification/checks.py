@@ -26,6 +26,7 @@ KNOWN_USERS = sql.SQL(
     " LEFT JOIN backup_users AS u ON u.id = coalesce(moved.user_id, src.id)"
 )
 NO_MORE = sql.SQL("")
+OF_OTHERS = sql.SQL(" JOIN others ON others.user_id = src.id")
 ATTACHED_SINCE = "SELECT EXISTS (SELECT FROM legacy_attachments WHERE attached_at IS NOT NULL)"
 AT_THE_TAKE_OVER = sql.SQL(
     "legacy_attachments AS MATERIALIZED (SELECT * FROM legacy_attachments WHERE attached_at IS NULL)"
@@ -122,7 +123,8 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
         """The expected rows `e` next to the profiles `p`: of those who are alone, which workers may read, and of the others."""
         new_id = sql.SQL("NULL::uuid")
         statement = sql.SQL("{select} FROM ({rows}) AS e LEFT JOIN profiles AS p ON p.user_id = e.user_id{rest}")
-        alone, not_alone = (profile_rows(backups, KNOWN_USERS, IS_KNOWN, alone, new_id) for alone in (True, False))
+        alone = profile_rows(backups, KNOWN_USERS.format(others=NO_MORE), IS_KNOWN, True, new_id)
+        not_alone = profile_rows(backups, KNOWN_USERS.format(others=OF_OTHERS), IS_KNOWN, False, new_id)
         # Where rows were attached since, those of the take-over alone stand for the table.
         attached = AT_THE_TAKE_OVER if snapshot.one(ATTACHED_SINCE)[0] else NO_MORE
         return (

@@ -313,36 +313,34 @@ ALONE = sql.SQL(
 )
 
 
-def others(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
-    """The users who are not alone, one of ten at most; `whose` as above."""
+def others(sources: Sources) -> sql.Composable:
+    """The users who are not alone, one of ten at most."""
     return sql.SQL(
         """
-    SELECT m.user_id FROM (
         SELECT user_id FROM legacy_identities WHERE position = 2
         UNION SELECT user_id FROM legacy_attachments
         WHERE position > 1 OR source = 'user_profiles' AND position = 1
         UNION SELECT i.user_id FROM legacy_identities AS i JOIN {customers} AS c ON c.id = i.customer_id
-        WHERE i.position = 1 AND {address} LIKE '%{{%'
-    ) AS m WHERE {whose}"""
-    ).format(customers=sources.table("customers"), address=sources.address("c"), whose=whose)
+        WHERE i.position = 1 AND {address} LIKE '%{{%'"""
+    ).format(customers=sources.table("customers"), address=sources.address("c"))
 
 
 def profile_rows(
     sources: Sources,
-    people: sql.SQL,
+    people: sql.Composable,
     where: sql.Composable,
     alone: bool,
     new_id: sql.Composable = NEW_ID,
 ) -> sql.Composed:
-    """SELECT of whole profiles. `people` gives src.id, a user each, src.place, and `u`, its legacy row; `{others}` narrows it.
+    """SELECT of whole profiles. `people` gives src.id, a user each, src.place, and `u`, its legacy row.
 
-    The rows of persons who are alone, else those of all others, from the work tables.
+    The rows of those who are alone, else of others, to whom what the work tables brought together is joined.
     """
     cells = [
         sql.SQL("{} AS {}").format(expression(sources, field, alone), sql.Identifier(field.column))
         for field in FIELD_MAP
     ]
-    joined = narrowed = sql.SQL("")
+    joined = sql.SQL("")
     if alone:
         where = sql.SQL("{} AND {}").format(where, ALONE.format(address=sources.address("c")))
     else:
@@ -351,7 +349,6 @@ def profile_rows(
     LEFT JOIN several_customers AS sc ON sc.user_id = src.id
     LEFT JOIN several_attachments AS sa ON sa.user_id = src.id"""
         )
-        narrowed = sql.SQL(" JOIN others ON others.user_id = src.id")
     return sql.SQL(
         """
     SELECT
@@ -371,7 +368,7 @@ def profile_rows(
         new_id=new_id,
         contact_email=CONTACT_EMAIL,
         cells=sql.SQL(",\n        ").join(cells),
-        people=people.format(others=narrowed),
+        people=people,
         customers=sources.table("customers"),
         customer_profiles=sources.table("customer_profiles"),
         joined=joined,
@@ -389,24 +386,22 @@ PEOPLE = sql.SQL(
         UNION ALL
         SELECT '(4294967295,0)'::tid, user_id, {nothing} FROM legacy_identities
         WHERE position = 1 AND "case" IN ('new_user', 'separate')
-    ) AS src{{others}} CROSS JOIN LATERAL (SELECT src.*) AS u"""  # one scan under both names
+    ) AS src"""
 )
+LEGACY_ROW = sql.SQL(" CROSS JOIN LATERAL (SELECT src.*) AS u")  # one scan under both names
 
 
-def people(sources: Sources) -> sql.SQL:
-    """Everybody, as `profile_rows` asks for them."""
-    return sql.SQL(
-        PEOPLE.format(
-            columns=sql.SQL(", ").join(map(sql.Identifier, LOGIN)),
-            users=sources.table("users"),
-            nothing=sql.SQL(", ").join(sql.SQL("NULL") for _ in LOGIN[1:]),
-        ).as_string()
+def people(sources: Sources) -> sql.Composed:
+    """Everybody, with what their users row says."""
+    return PEOPLE.format(
+        columns=sql.SQL(", ").join(map(sql.Identifier, LOGIN)),
+        users=sources.table("users"),
+        nothing=sql.SQL(", ").join(sql.SQL("NULL") for _ in LOGIN[1:]),
     )
 
 
-# Others than a range's are another worker's.
-THESE = sql.SQL("m.user_id IN (SELECT src.id FROM {people} WHERE {where})")
-OF_THESE = sql.SQL("m.user_id IN (SELECT o.user_id FROM others AS o)")
+# Others than a share's are another worker's.
+OF_THESE = sql.SQL("m.user_id IN (SELECT o.id FROM others AS o)")
 COLUMNS = sql.SQL(", ").join(
     sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
 )
@@ -417,16 +412,17 @@ def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Compos
 
     An INSERT cannot use parallel workers; CREATE TABLE AS can, for those who are alone.
     """
-    these: sql.Composable = EVERYBODY
-    of_these = EVERYBODY
-    if where != EVERYBODY:
-        these, of_these = THESE.format(people=people(sources).format(others=sql.SQL("")), where=where), OF_THESE
+    everybody = people(sources)
+    whose = EVERYBODY if where == EVERYBODY else OF_THESE
     return {
-        "others": others(sources, these),
-        "several_customers": several_customers(sources, of_these),
-        "several_attachments": several_attachments(sources, of_these),
-        "profiles_alone": profile_rows(sources, people(sources), where, alone=True),
-        "profiles_of_others": profile_rows(sources, people(sources), where, alone=False),
+        # With their rows, of which a plan then knows that they are few.
+        "others": sql.SQL("SELECT src.* FROM {} JOIN ({}) AS o ON o.user_id = src.id WHERE {}").format(
+            everybody, others(sources), where
+        ),
+        "several_customers": several_customers(sources, whose),
+        "several_attachments": several_attachments(sources, whose),
+        "profiles_alone": profile_rows(sources, everybody + LEGACY_ROW, where, alone=True),
+        "profiles_of_others": profile_rows(sources, sql.SQL("others AS src") + LEGACY_ROW, EVERYBODY, alone=False),
     }
 
 
@@ -436,7 +432,8 @@ def make_work_tables(cursor: CursorWrapper, sources: Sources, where: sql.Composa
         phases.create_work_table(cursor, sql.Identifier(name), query)
         if name.startswith("profiles"):
             cursor.execute(sql.SQL("CREATE INDEX ON {} (place)").format(sql.Identifier(name)))
-        cursor.execute(sql.SQL("ANALYZE {} (user_id)").format(sql.Identifier(name)))
+        key = sql.Identifier("id" if name == "others" else "user_id")
+        cursor.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), key))
 
 
 def insert_profiles(places: sql.Composable) -> sql.Composed:
