@@ -7,7 +7,7 @@ removes the accounts made for guests that were never used, range by range; a use
 from django.db import migrations
 
 from config.run_step import RunStep
-from legacy_customers.unification import identity, phases, rollback
+from legacy_customers.unification import identity, rollback
 from legacy_customers.unification.rollback import accounts
 from legacy_customers.unification.sources import find_sources
 
@@ -15,15 +15,8 @@ from legacy_customers.unification.sources import find_sources
 def forwards(apps, schema_editor):
     connection = schema_editor.connection
     sources = find_sources(connection)
-    if not sources:
-        return
-    if cases := identity.counts(connection):
-        # Killed between the decision and Django's record of it. Deciding again would take the guests' new accounts for
-        # somebody else's.
-        with phases.phase(connection, identity.PHASE) as detail:
-            detail["cases"], detail["rows"] = cases, sum(cases.values())
-        return
-    identity.identify(connection, sources)
+    if sources:
+        identity.identify(connection, sources)
 
 
 def backwards(apps, schema_editor):

@@ -3,6 +3,7 @@
 What was set aside is noted, in the transaction that drops it, so that any later run can put it back.
 """
 
+import threading
 from functools import partial
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,11 +11,16 @@ from psycopg import sql
 
 from config import locks
 
-from . import phases
+from . import phases, workers
 
-# Foreign keys from and to the table, then its other keys, then its plain indexes: the order of dropping.
+# Foreign keys from and to the table, then its other keys, then its indexes: the order of dropping. A key is noted twice, as
+# its index, which others may build beside it, and as the constraint that takes this index over.
 FIND = """
-SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype = 'f'
+SELECT 'constraint', conrelid::regclass::text, conname,
+    CASE contype WHEN 'f' THEN pg_get_constraintdef(oid)
+        ELSE format('%%s USING INDEX %%I%%s', CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, conname,
+            substring(pg_get_constraintdef(oid) FROM ' DEFERRABLE.*')) END,
+    contype = 'f'
 FROM pg_constraint
 WHERE (conrelid = %(table)s::regclass AND contype IN ('p', 'u', 'f'))
    OR (confrelid = %(table)s::regclass AND contype = 'f')
@@ -22,7 +28,6 @@ UNION ALL
 SELECT 'index', indrelid::regclass::text, indexrelid::regclass::text, pg_get_indexdef(indexrelid), false
 FROM pg_index
 WHERE indrelid = %(table)s::regclass
-    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))
 ORDER BY 5 DESC, 1, 3
 """
 
@@ -37,8 +42,8 @@ def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
         cursor.execute(FIND, {"table": table})
         found = [list(row) for row in cursor.fetchall()]
         noted = phases.detail_of(connection, phase).get("set_aside", {})
-        names = {(owner, name) for _, owner, name, _, _ in noted.get(table, [])}
-        noted[table] = noted.get(table, []) + [row for row in found if (row[1], row[2]) not in names]
+        names = {tuple(row[:3]) for row in noted.get(table, [])}
+        noted[table] = noted.get(table, []) + [row for row in found if tuple(row[:3]) not in names]
         phases.note(connection, phase, set_aside=noted)
         for kind, owner, name, _, _ in found:
             if kind == "constraint":
@@ -46,17 +51,22 @@ def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
                     sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(_relation(owner), sql.Identifier(name))
                 )
             else:
-                cursor.execute(sql.SQL("DROP INDEX {}").format(_relation(name)))
+                cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(_relation(name)))
 
 
 def put_back(connection: BaseDatabaseWrapper, phase: str, table: str, *, own_foreign_keys: bool = True) -> None:
-    """Build what was noted and is not there: keys and indexes first, foreign keys unchecked, then checked.
+    """Build what was noted and is not there: indexes, as many at once as there are workers, keys, foreign keys, then checked.
 
     Without the table's own foreign keys where others may still delete what they point at: `put_back_unchecked`, `validate`.
     """
     wanted = [row for row in _noted(connection, phase, table) if own_foreign_keys or not _is_own(row, table)]
+    indexes = [row for row in wanted if row[0] == "index"]
+    # The longest first: those of many keys a row.
+    indexes.sort(key=lambda row: " USING gin " not in row[3])
+    workers.share_out(connection, indexes, _build_index)
     for row in sorted(wanted, key=lambda row: row[4]):
-        locks.patiently(connection, partial(_build, connection, table, row))
+        if row[0] == "constraint":
+            locks.patiently(connection, partial(_build, connection, table, row))
     for row in wanted:
         if row[4]:
             locks.patiently(connection, partial(_validate, connection, row))
@@ -88,22 +98,31 @@ def _is_own(row: Row, table: str) -> bool:
     return row[4] and row[1] == table
 
 
+def _build_index(connection: BaseDatabaseWrapper, row: Row, stopped: threading.Event) -> None:
+    def build() -> None:
+        with connection.cursor() as cursor:
+            phases.tune(cursor)
+            cursor.execute("SELECT to_regclass(%s) IS NULL", [row[2]])
+            if cursor.fetchone()[0]:
+                cursor.execute(sql.SQL(row[3]))  # as PostgreSQL wrote it
+
+    locks.patiently(connection, build)
+
+
 def _build(connection: BaseDatabaseWrapper, table: str, row: Row) -> None:
-    """Build it, unless it is there."""
-    kind, owner, name, definition, is_foreign = row
-    if kind == "index":
-        statement: sql.Composable = sql.SQL(definition)
-    else:
-        statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-            _relation(owner),
-            sql.Identifier(name),
-            sql.SQL(definition + (" NOT VALID" if is_foreign else "")),  # as PostgreSQL wrote it
-        )
+    """Add the constraint, unless it is there."""
+    _, owner, name, definition, is_foreign = row
     with connection.cursor() as cursor:
         phases.tune(cursor)
         cursor.execute(FIND, {"table": table})
-        if (owner, name) not in {(found[1], found[2]) for found in cursor.fetchall()}:
-            cursor.execute(statement)
+        if ("constraint", owner, name) not in {found[:3] for found in cursor.fetchall()}:
+            cursor.execute(
+                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+                    _relation(owner),
+                    sql.Identifier(name),
+                    sql.SQL(definition + (" NOT VALID" if is_foreign else "")),  # as PostgreSQL wrote it
+                )
+            )
 
 
 def _validate(connection: BaseDatabaseWrapper, row: Row) -> None:

@@ -8,6 +8,7 @@ known and differ: of such guests the newest with a known birth date decides, and
 
 from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from . import bulk_load, old_trigger, phases, progress
@@ -252,38 +253,48 @@ def statements(sources: Sources) -> list[tuple[str, sql.Composed]]:
 
 
 def identify(connection: BaseDatabaseWrapper, sources: Sources) -> None:
-    """Decide for every row of the legacy tables whose it is.
-
-    A registration that takes a guest's address while this runs makes it start over with the new account in view.
+    """Decide for every row of the legacy tables whose it is, once: what was decided before a kill stays.
 
     Errors: IntegrityError after five starts.
     """
     with phases.phase(connection, PHASE) as detail:
-        for attempt in range(TRIES):
-            try:
-                with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                    phases.tune(cursor)
-                    cursor.execute(old_trigger.MAKING_GUESTS)
-                    for table in TABLES:
-                        cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-                        bulk_load.set_aside(connection, PHASE, table)
-                    detail["rows"] = 0
-                    for name, statement in statements(sources.backups()):
-                        cursor.execute(statement)
-                        if name in ("LINKED", "GUEST_IDENTITIES", "ATTACHMENTS"):
-                            detail["rows"] += cursor.rowcount
-                        if name in _ANALYZED:
-                            cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(_ANALYZED[name])))
-                    for table in TABLES:
-                        bulk_load.put_back(connection, PHASE, table)
-                        cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
-                break
-            except IntegrityError:
-                if attempt == TRIES - 1:
-                    raise
-                progress.tell("identity: a login appeared meanwhile, starting over")
+        # Deciding again would take the guests' new accounts for somebody else's.
+        if not counts(connection):
+            _decide_or_start_over(connection, sources)
+        for table in TABLES:
+            bulk_load.put_back(connection, PHASE, table)
+            with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
         detail["cases"] = counts(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM legacy_attachments")
+            detail["rows"] = sum(detail["cases"].values()) + cursor.fetchone()[0]
+
+
+def _decide_or_start_over(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """A registration that takes a guest's address while this runs makes it start over with the new account in view."""
+    for attempt in range(TRIES):
+        try:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                _decide(connection, cursor, sources)
+            return
+        except IntegrityError:
+            if attempt == TRIES - 1:
+                raise
+            progress.tell("identity: a login appeared meanwhile, starting over")
+
+
+def _decide(connection: BaseDatabaseWrapper, cursor: CursorWrapper, sources: Sources) -> None:
+    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    phases.tune(cursor)
+    cursor.execute(old_trigger.MAKING_GUESTS)
+    for table in TABLES:
+        cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        bulk_load.set_aside(connection, PHASE, table)
+    for name, statement in statements(sources.backups()):
+        cursor.execute(statement)
+        if name in _ANALYZED:
+            cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(_ANALYZED[name])))
 
 
 _ANALYZED = {"GUESTS": "guest", "LOGINS": "login", "PERSONS": "person", "DECIDED": "decided"}
