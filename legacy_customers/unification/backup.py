@@ -1,13 +1,20 @@
 """Backups of the five legacy tables: complete, with a primary key, counted and hashed, and never written again."""
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import fingerprint, phases
+from config import locks
+
+from . import fingerprint, phases, ranges, workers
+from .ranges import WHOLE, Stretch
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
 
 PHASE = "backup"
@@ -31,37 +38,67 @@ ADD_GUARD = sql.SQL(
 
 
 def back_up(connection: BaseDatabaseWrapper) -> None:
-    """Copy every legacy table as it is now, all in one snapshot, without the columns that we added."""
-    with phases.phase(connection, PHASE) as detail, transaction.atomic(using=connection.alias):
-        detail["tables"], detail["rows"] = {}, 0
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            phases.tune(cursor)
-            cursor.execute(CREATE_GUARD)
-            for table in LEGACY_TABLES:
-                columns = fingerprint.legacy_columns(connection, table)
-                backup = sql.Identifier(f"backup_{table}")
-                # Of a run that was killed before Django recorded it.
-                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(backup))
-                cursor.execute(
-                    CREATE_BACKUP.format(
-                        backup=backup,
-                        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                        table=sql.Identifier(table),
-                    )
-                )
-                cursor.execute(
-                    ADD_KEY.format(
-                        backup=backup,
-                        name=sql.Identifier(f"backup_{table}_pkey"),
-                        key=sql.Identifier(BACKUP_KEYS[table]),
-                    )
-                )
-                cursor.execute(sql.SQL("ANALYZE {}").format(backup))
-                rows, digest = count_and_hash(connection, cursor, f"backup_{table}")
-                detail["tables"][table] = {"rows": rows, "hash": digest, "columns": columns}
-                detail["rows"] += rows
-                cursor.execute(ADD_GUARD.format(backup=backup))
+    """Copy every legacy table as it is now, all in one snapshot, without the columns that we added.
+
+    Each table is a transaction of its own, and the workers share the tables. Of a run that was broken off nothing is kept.
+    """
+    with phases.phase(connection, PHASE) as detail:
+        locks.execute(connection, CREATE_GUARD)
+        with _snapshot(connection) as snapshot:
+            workers.share_out(connection, _largest_first(connection), partial(_copy, snapshot=snapshot))
+        hashed: dict[str, list[tuple[int, str]]] = {table: [] for table in LEGACY_TABLES}
+        workers.share_out(connection, list(_parts(connection)), partial(_hash, hashed=hashed))
+        detail["tables"] = {
+            table: {
+                "rows": sum(rows for rows, _ in parts),
+                "hash": str(sum(int(digest) for _, digest in parts)),
+                "columns": fingerprint.legacy_columns(connection, table),
+            }
+            for table, parts in hashed.items()
+        }
+        detail["rows"] = sum(found["rows"] for found in detail["tables"].values())
+
+
+@contextmanager
+def _snapshot(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    """A snapshot that other transactions may take for theirs, as long as it lasts."""
+    with closing(connection.copy()) as holder, holder.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SELECT pg_export_snapshot()")
+        yield cursor.fetchone()[0]
+
+
+def _largest_first(connection: BaseDatabaseWrapper) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t FROM unnest(%s::text[]) AS t ORDER BY pg_table_size(t::regclass) DESC", [list(LEGACY_TABLES)]
+        )
+        return [table for (table,) in cursor.fetchall()]
+
+
+def _copy(connection: BaseDatabaseWrapper, table: str, stopped: threading.Event, *, snapshot: str) -> None:
+    columns = fingerprint.legacy_columns(connection, table)
+    backup = sql.Identifier(f"backup_{table}")
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+        phases.tune(cursor)
+        # Of a run that was killed before Django recorded it.
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(backup))
+        cursor.execute(
+            CREATE_BACKUP.format(
+                backup=backup,
+                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                table=sql.Identifier(table),
+            )
+        )
+        cursor.execute(
+            ADD_KEY.format(
+                backup=backup, name=sql.Identifier(f"backup_{table}_pkey"), key=sql.Identifier(BACKUP_KEYS[table])
+            )
+        )
+        cursor.execute(sql.SQL("ANALYZE {}").format(backup))
+        cursor.execute(ADD_GUARD.format(backup=backup))
 
 
 def drop_backups(connection: BaseDatabaseWrapper) -> None:
@@ -73,11 +110,33 @@ def drop_backups(connection: BaseDatabaseWrapper) -> None:
         phases.forget(connection, PHASE)
 
 
-def count_and_hash(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) -> tuple[int, str]:
-    """Number of rows and a hash over all cells that does not depend on their order."""
+def _parts(connection: BaseDatabaseWrapper) -> Iterator[tuple[str, Stretch]]:
+    """Table and stretch of its backup, one for each worker."""
+    for table in _largest_first(connection):
+        with connection.cursor() as cursor:
+            for stretch in ranges.cut(ranges.pages_of(cursor, f"backup_{table}"), workers.count()):
+                yield table, stretch
+
+
+def _hash(
+    connection: BaseDatabaseWrapper,
+    part: tuple[str, Stretch],
+    stopped: threading.Event,
+    *,
+    hashed: dict[str, list[tuple[int, str]]],
+) -> None:
+    table, stretch = part
+    with connection.cursor() as cursor:
+        hashed[table].append(count_and_hash(connection, cursor, f"backup_{table}", stretch))
+
+
+def count_and_hash(
+    connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str, stretch: Stretch = WHOLE
+) -> tuple[int, str]:
+    """Number of rows and a hash over all cells that does not depend on their order: that of a table is the sum of its stretches'."""
     cursor.execute(
-        sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS src").format(
-            row_hash(columns_of(connection, table)), sql.Identifier(table)
+        sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS src WHERE {}").format(
+            row_hash(columns_of(connection, table)), sql.Identifier(table), stretch.holds()
         )
     )
     rows, digest = cursor.fetchone()
