@@ -33,9 +33,9 @@ BLIND_TO = {
     SYNC: "a role whose every row another one wrote after it; sessions whose triggers sleep (session_replication_role)",
     LOG: "sessions whose triggers sleep (session_replication_role)",
     API: "calls that a process had counted and not written when it was killed (5 s at most)",
-    VIEW: "when between two samples; reads between the last sample and a reset or crash of the server; replicas. What is"
-    " counted is plans: of a prepared statement one between two samples, and of a write of the view, of EXPLAIN and of our"
-    " admin's page of it, too",
+    VIEW: "when and how often between two samples; whom a session becomes (SET SESSION AUTHORIZATION) after its first read;"
+    " reads between the last sample and a reset or crash of the server; replicas. Writes of the view, EXPLAIN and our admin's"
+    " page of it count as reads",
     SCANS: "who, and when between two samples; reads while the sync is on, and during our own verification or dump, or after a kill"
     " of those until the next sample; replicas. A scan of one table alone by a backup or an erasure counts as a read",
     STATEMENTS: "when between two samples; statements within functions, and those that it has forgotten for want of room",
