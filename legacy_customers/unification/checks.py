@@ -180,8 +180,10 @@ def values_as_ruled(snapshot: Snapshot) -> Outcome:
                     compared(
                         sql.SQL("SELECT coalesce(p.id, e.id) AS profile_id, c.field, c.old, c.new"),
                         sql.SQL(
-                            " CROSS JOIN LATERAL (VALUES {cells}) AS c (field, differs, old, new) WHERE c.differs"
-                        ).format(cells=cells),
+                            " CROSS JOIN LATERAL (VALUES {cells}) AS c (field, differs, old, new)"
+                            # Most rows are as ruled, and are spared the taking apart.
+                            " WHERE ({any_differs}) AND c.differs"
+                        ).format(cells=cells, any_differs=sql.SQL(" OR ").join(different[name] for name in wrong)),
                     ),
                     strict=True,
                 )
