@@ -1,13 +1,16 @@
 """What writers notice while their database is taken over, and later while the old shapes are dropped: their waits.
 
-    python benchmarks/live_migration.py [--people N] [--rate N] [--seconds N]
+    python benchmarks/live_migration.py [--people N] [--rate N] [--seconds N] [--contract]
 
 Makes a legacy database of N people (default 1,000,000) on the configured server, and takes a copy of it over that nobody writes
 to. Then two connections write to it as the old application does, small UPDATEs and INSERTs on users, customers and orders,
 together --rate a second (default 200): for --seconds (default 30) by themselves, then during `migrate`, then through the sync.
 Prints how long their statements took, in milliseconds, at which step they waited long, how much longer `migrate` took than on the
 copy, and whether every last value that they wrote is in the legacy row and in the profile; then verifies. After that the same
-for two writers of the new application on users, profiles and orders, during each step of `contract_unification`.
+for two writers of the new application on users, profiles and orders, during each step of the contract phase, which is done as
+`contract_unification --step` does it; but the judge is asked before the first and after the last alone, on lines of their own:
+what each step costs the writers is not lost in the minutes of a verification that locks nothing. With --contract nobody writes
+before that, and there is no copy.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +37,19 @@ import django  # noqa: E402
 django.setup()
 
 import psycopg  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
 from legacy_customers.sample import people  # noqa: E402
-from legacy_customers.unification import verify  # noqa: E402
-from legacy_customers.unification.contract import state  # noqa: E402
+from legacy_customers.unification import progress, verify  # noqa: E402
+from legacy_customers.unification.contract import STEPS, measured, refusals, state  # noqa: E402
 from tests.databases import temporary_database  # noqa: E402
 
 # Errors that an application tries again on.
 RETRYABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 SAMPLE = 20_000
+# Seconds for which a step's writers are watched after its end.
+AFTER = 3
 
 
 class Writer:
@@ -270,6 +277,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--contract", action="store_true", help="the contract phase alone")
     options = parser.parse_args()
     with temporary_database() as name:
         with transaction.atomic():
@@ -278,12 +286,16 @@ def main() -> None:
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
         connection.close()
+        params = connection.get_connection_params()
+        dsn = {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {"dbname": name}
+        if options.contract:
+            migrate(name)
+            contract(dsn, options)
+            return
         with temporary_database(name) as copy:
             undisturbed = migrate(copy)
         with connection.cursor() as cursor:
             cursor.execute("CHECKPOINT")
-        params = connection.get_connection_params()
-        dsn = {key: params[key] for key in ("host", "port", "user", "password") if params.get(key)} | {"dbname": name}
         stop, results = multiprocessing.Event(), multiprocessing.Queue()
         writers = [
             multiprocessing.Process(target=write, args=(dsn, seed, options.rate / 2, stop, results)) for seed in (1, 2)
@@ -332,61 +344,57 @@ def main() -> None:
         report = verify.verify(connection)
         failed = {check: outcome.samples for check, outcome in report.checks.items() if not outcome.passed}
         print("verification:", failed or "passed")
-        contract(dsn, url_of(name), options)
+        contract(dsn, options)
 
 
-def contract(dsn: dict[str, Any], url: str, options: argparse.Namespace) -> None:
-    """Every step of the contract phase while two sellers write, each step's waits on a line of their own."""
+def contract(dsn: dict[str, Any], options: argparse.Namespace) -> None:
+    """Every step of the contract phase while two sellers write, the waits during each on a line of their own."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE merge_suggestions SET status = 'dismissed', decided_at = now()")
         cursor.execute(
             "UPDATE users AS u SET active = false FROM users AS o"
             " WHERE search_fold(o.email) = search_fold(u.email) AND o.id < u.id"
         )
+        cursor.execute("CHECKPOINT")
     stop, results = multiprocessing.Event(), multiprocessing.Queue()
     sellers = [
         multiprocessing.Process(target=write, args=(dsn, seed, options.rate / 2, stop, results, Seller))
         for seed in (3, 4)
     ]
+    connection.close()
     for seller in sellers:
         seller.start()
+    progress.listen(True)
+    sections: list[tuple[str, float]] = [("alone", time.monotonic())]
     time.sleep(options.seconds)
-    began = time.monotonic()
-    steps: list[tuple[str, float, float]] = []
     with tempfile.TemporaryDirectory() as dumps:
-        for name in state.ORDER:
-            started = time.monotonic()
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    HERE.parent / "manage.py",
-                    "contract_unification",
-                    "--step",
-                    name,
-                    "--force",
-                    "measuring",
-                ],
-                env={
-                    **os.environ,
-                    **{"DATABASE_URL": url, "UNIFICATION_DUMP_DIR": dumps},
-                    **{"UNIFICATION_CONTRACT_DAYS": "0", "UNIFICATION_SILENT_DAYS": "0"},
-                },
-                check=False,
-            )
-            steps.append((name, started, time.monotonic()))
-            if done.returncode:
-                print(f"{name} ended with {done.returncode}")
+        settings.UNIFICATION_DUMP_DIR = dumps
+        sections.append(("verification", time.monotonic()))
+        failed = list(verify.verify(connection).failed)
+        for name, step in STEPS.items():
+            sections.append((name, time.monotonic()))
+            in_the_way = [refusal for refusal in refusals.find(connection, name, None) if not refusal.forceable]
+            if in_the_way:
+                print(f"{name} is refused: {', '.join(map(str, in_the_way))}")
                 break
+            state.begin(connection, name, "measuring")
+            with measured(connection):
+                step.do(connection)
+            print(f"{name} is done", flush=True)
+            time.sleep(AFTER)
+    sections.append(("verification after", time.monotonic()))
+    failed += verify.verify(connection).failed
+    ended = time.monotonic()
     stop.set()
     answers = [results.get() for _ in sellers]
     for seller in sellers:
         seller.join()
     waits = [wait for answer in answers for wait in answer[0]]
     print(f"\n{'sellers, ms':18}{'writes':>9} {'p50':>8} {'p99':>8} {'p99.9':>8} {'longest':>8} {'> 50 ms':>9}")
-    print(f"{'alone':18}{figures([ms for at, ms in waits if at < began])}")
-    for name, started, ended in steps:
-        times = [ms for at, ms in waits if started <= at < ended]
-        print(f"{name:18}{figures(times)}   {ended - started:6.1f} s" if times else name)
+    for (name, start), (_, end) in pairwise([*sections, ("", ended)]):
+        times = [ms for at, ms in waits if start <= at < end]
+        print(f"{name:18}{figures(times)}   {end - start:6.1f} s" if times else name)
+    print("verification:", failed or "passed")
     errors = [error for answer in answers for error in answer[1]]
     print(f"errors {len(errors)}, tried again {sum(answer[2] for answer in answers)}")
     for error in errors[:10]:

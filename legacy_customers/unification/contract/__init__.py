@@ -136,7 +136,7 @@ def do(connection: BaseDatabaseWrapper, name: str, *, force: str = "") -> Report
         overruled = "\n".join(refusal.reason for refusal in found)
         state.begin(connection, name, force if found or begun else "")
         state.note(connection, name, overruled=overruled)
-        with _measured(connection):
+        with measured(connection):
             following.do(connection)
     return verify(connection)
 
@@ -155,7 +155,7 @@ def undo(connection: BaseDatabaseWrapper) -> Step:
         if last.undo is None:
             dump = f" It is {record.dump}; pg_restore reads it." if record.dump else ""
             raise CommandError(f"{last.name} cannot be undone: it was {last.back}{dump}")
-        with _measured(connection):
+        with measured(connection):
             last.undo(connection)
         return last
 
@@ -194,7 +194,7 @@ def _alone(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 @contextmanager
-def _measured(connection: BaseDatabaseWrapper) -> Iterator[None]:
+def measured(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Keep and tell the longest wait that the step caused others, as `migrate` does."""
     lock_watch.begin(connection)
     try:
