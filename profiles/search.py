@@ -10,6 +10,7 @@ from django.db import DatabaseError, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
+from config import indexes
 from config.collation import folding
 
 # Each part on a line of its own, so that nothing is found across two; the phone as typed, then its digits.
@@ -129,7 +130,6 @@ WHERE opcname = 'gin_trgm_ops' LIMIT 1
 """
 # Told apart by its comment from one that was there before us, which stays when we go.
 _OURS = "Installed by migration profiles.0003_search, which takes it away again."
-_BROKEN = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 
 
 def create_index(connection: BaseDatabaseWrapper, name: str, *, concurrently: bool = False) -> bool:
@@ -145,20 +145,16 @@ def create_index(connection: BaseDatabaseWrapper, name: str, *, concurrently: bo
     operators = _trigrams(connection)
     if operators is None:
         return False
+    definition = sql.SQL("{} USING gin (({}) {})").format(
+        sql.Identifier(table),
+        sql.SQL(expression),
+        sql.SQL(operators),  # as PostgreSQL quoted it
+    )
+    if concurrently:
+        indexes.build_concurrently(connection, name, definition)
+        return True
     with connection.cursor() as cursor:
-        cursor.execute(_BROKEN, [name])
-        found = cursor.fetchone()
-        if found is not None and found[0]:
-            drop_index(connection, name, concurrently=concurrently)
-        cursor.execute(
-            sql.SQL("CREATE INDEX {} IF NOT EXISTS {} ON {} USING gin (({}) {})").format(
-                sql.SQL("CONCURRENTLY" if concurrently else ""),
-                sql.Identifier(name),
-                sql.Identifier(table),
-                sql.SQL(expression),
-                sql.SQL(operators),  # as PostgreSQL quoted it
-            )
-        )
+        cursor.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {}").format(sql.Identifier(name), definition))
     return True
 
 

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from config import locks
+from config import indexes, locks
 
 from .. import bulk_load, capture, catch_up, consolidate, old_trigger, orders, phases, view
 from ..field_map import Table
@@ -176,7 +176,6 @@ INDEXES: dict[str, sql.SQL] = {
     "users_unification_session": sql.SQL("users (session_id) WHERE session_id IS NOT NULL"),
     "user_profiles_unification_email": sql.SQL("user_profiles (unification_email(email))"),
 }
-LEFT_BEHIND = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM profile_history"
 # What the new application changed while the log was carried over is left to ourselves, as another writer would leave it.
 CHANGED_MEANWHILE = """
@@ -198,9 +197,8 @@ SETTLE_ALL = (
 def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Build the indexes, then install the sync in the transaction in which the old trigger goes."""
     with phases.phase(connection, PHASE) as detail:
-        with connection.cursor() as cursor:
-            for name, definition in INDEXES.items():
-                _index_concurrently(cursor, name, definition)
+        for name, definition in INDEXES.items():
+            indexes.build_concurrently(connection, name, definition)
         if capture.is_on(connection):
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 install_functions(cursor, sources)
@@ -239,13 +237,6 @@ def _change_over(connection: BaseDatabaseWrapper) -> int | None:
         cursor.execute(CHANGED_MEANWHILE, [phases.detail_of(connection, PHASE)["on_from"]])
         cursor.execute(SETTLE_ALL)
     return rows
-
-
-def _index_concurrently(cursor: CursorWrapper, name: str, definition: sql.SQL) -> None:
-    cursor.execute(LEFT_BEHIND, [name])
-    if (found := cursor.fetchone()) and found[0]:
-        cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
-    cursor.execute(sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {}").format(sql.Identifier(name), definition))
 
 
 def turn_off(connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
