@@ -55,11 +55,13 @@ ORDER_FUNCTION = sql.SQL(
 CREATE OR REPLACE FUNCTION unification_log_order() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('unification.log_order', true)
-            IS DISTINCT FROM session_user || ' ' || date_part('epoch', now())::bigint / 60
-        AND current_setting('unification.sync', true) IS DISTINCT FROM 'on'
+        IS DISTINCT FROM session_user || ' ' || date_part('epoch', now())::bigint / 60
     THEN
-        PERFORM {schema}.unification_log_use('orders', 1);
-        PERFORM set_config('unification.log_order', session_user || ' ' || date_part('epoch', now())::bigint / 60, false);
+        -- By itself: an expression is made ready anew in every transaction.
+        IF current_setting('unification.sync', true) IS DISTINCT FROM 'on' THEN
+            PERFORM {schema}.unification_log_use('orders', 1);
+            PERFORM set_config('unification.log_order', session_user || ' ' || date_part('epoch', now())::bigint / 60, false);
+        END IF;
     END IF;
     RETURN NEW;
 END
