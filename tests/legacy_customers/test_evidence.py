@@ -293,6 +293,7 @@ def test_a_view_that_was_made_anew_counts_again(seed: str, old_application: Sess
 def test_the_way_back_takes_it_all_away(seed: str) -> None:
     call_command("migrate", "legacy_customers", "zero", verbosity=0)
     assert rows("SELECT proname FROM pg_proc WHERE proname LIKE 'unification%%' OR proname LIKE 'protection%%'") == []
+    assert rows("SELECT typname FROM pg_type WHERE typtype = 'd' AND typname LIKE 'unification%%'") == []
     assert rows("SELECT evtname FROM pg_event_trigger") == []
     assert one("SELECT to_regclass('unification_uses') IS NULL")
 
