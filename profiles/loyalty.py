@@ -1,38 +1,36 @@
-"""The triggers that keep the loyalty ledger: ORM, admin, raw SQL and customers_view leave the same entries."""
+"""The loyalty ledger: what writes it with every change of points, and the triggers that keep it from everybody else."""
 
 import uuid
 from typing import Any
 
 from django.db import connection
+from psycopg import sql
 
 # What a profile had before its first change becomes its opening entry, so that the entries add up from nothing. The row
-# of the profile is locked by its update, so two changes of one person's points come one after the other. It fires
+# of the profile is locked by its update, so two changes of one person's points come one after the other. It is done
 # whichever column a statement names, for a trigger before it may have changed the points. Who signs with a text that
-# is no id, or that is too long, is not named; the change itself stands.
+# is no id, or that is too long, is not named; the change itself stands. Part of the function that writes the history.
+ENTER = sql.SQL(
+    """IF OLD.loyalty_points <> NEW.loyalty_points THEN
+        IF OLD.loyalty_points <> 0 AND NOT EXISTS (SELECT FROM loyalty_entries WHERE profile_id = NEW.id) THEN
+            INSERT INTO loyalty_entries (profile_id, delta, balance, reason, source, created_at)
+            VALUES (NEW.id, OLD.loyalty_points, OLD.loyalty_points, 'opening balance', 'opening', clock_timestamp());
+        END IF;
+        INSERT INTO loyalty_entries (profile_id, delta, balance, reason, source, order_id, created_at, created_by) VALUES (
+            NEW.id, NEW.loyalty_points - OLD.loyalty_points, NEW.loyalty_points,
+            coalesce(nullif(current_setting('unified.reason', true), ''), 'changed directly'),
+            coalesce(nullif(left(current_setting('unified.via', true), 63), ''), 'sql'),
+            loyalty_entries_uuid(current_setting('unified.order', true)),
+            clock_timestamp(), loyalty_entries_uuid(current_setting('unified.actor', true))
+        );
+    END IF;"""
+)
+
 # Entries are neither changed nor deleted, nor written by anybody else: only their words may be (an erasure).
-CREATE_TRIGGER = """
+CREATE_GUARDS = """
 CREATE FUNCTION loyalty_entries_uuid(value text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN value ~ '^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$' THEN value::uuid END
 $$;
-CREATE FUNCTION loyalty_entries_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path FROM CURRENT AS $$
-BEGIN
-    IF OLD.loyalty_points <> 0 AND NOT EXISTS (SELECT FROM loyalty_entries WHERE profile_id = NEW.id) THEN
-        INSERT INTO loyalty_entries (profile_id, delta, balance, reason, source, created_at)
-        VALUES (NEW.id, OLD.loyalty_points, OLD.loyalty_points, 'opening balance', 'opening', clock_timestamp());
-    END IF;
-    INSERT INTO loyalty_entries (profile_id, delta, balance, reason, source, order_id, created_at, created_by) VALUES (
-        NEW.id, NEW.loyalty_points - OLD.loyalty_points, NEW.loyalty_points,
-        coalesce(nullif(current_setting('unified.reason', true), ''), 'changed directly'),
-        coalesce(nullif(left(current_setting('unified.via', true), 63), ''), 'sql'),
-        loyalty_entries_uuid(current_setting('unified.order', true)),
-        clock_timestamp(), loyalty_entries_uuid(current_setting('unified.actor', true))
-    );
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER loyalty_entries_of_profiles AFTER UPDATE ON profiles FOR EACH ROW
-    WHEN (OLD.loyalty_points <> NEW.loyalty_points) EXECUTE FUNCTION loyalty_entries_record();
 CREATE FUNCTION loyalty_entries_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' AND pg_trigger_depth() > 1 THEN
@@ -50,12 +48,10 @@ CREATE TRIGGER loyalty_entries_keep BEFORE UPDATE OF id, profile_id, delta, bala
     EXECUTE FUNCTION loyalty_entries_guard();
 """
 
-DROP_TRIGGER = """
-DROP TRIGGER loyalty_entries_of_profiles ON profiles;
+DROP_GUARDS = """
 DROP TRIGGER loyalty_entries_guard ON loyalty_entries;
 DROP TRIGGER loyalty_entries_keep ON loyalty_entries;
 DROP FUNCTION loyalty_entries_guard();
-DROP FUNCTION loyalty_entries_record();
 DROP FUNCTION loyalty_entries_uuid(text);
 """
 

@@ -8,7 +8,12 @@ from django.db import migrations, models
 from django.db.models.functions import Now
 
 from config.deferred import RunDeferred
-from profiles.history import CREATE_TRIGGERS, DROP_TRIGGERS
+from config.run_step import RunStep
+from profiles.history import CREATE_TRIGGERS, DROP_TRIGGERS, install_functions
+
+
+def install(apps, schema_editor):
+    install_functions(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
@@ -38,6 +43,7 @@ class Migration(migrations.Migration):
             ],
             options={"db_table": "profile_history", "verbose_name_plural": "profile history"},
         ),
+        RunStep(install, migrations.RunPython.noop),
         migrations.RunSQL(CREATE_TRIGGERS, DROP_TRIGGERS),
         RunDeferred(),
     ]

@@ -1,4 +1,4 @@
-"""loyalty_entries, and the trigger that writes them, whoever changes a profile's points.
+"""loyalty_entries, and what writes them, whoever changes a profile's points.
 
 After the take-over. Locks: SHARE ROW EXCLUSIVE on profiles for an instant. Resumes: one transaction. Reverses: drops both.
 """
@@ -8,13 +8,20 @@ from django.db import migrations, models
 from django.db.models.functions import Now
 
 from config.deferred import RunDeferred
-from profiles.loyalty import CREATE_TRIGGER, DROP_TRIGGER
+from config.run_step import RunStep
+from profiles import history
+from profiles.loyalty import CREATE_GUARDS, DROP_GUARDS
+
+
+def record(apps, schema_editor):
+    history.install_functions(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
     dependencies = [("profiles", "0003_search")]
 
     operations = [
+        RunStep(migrations.RunPython.noop, record),
         migrations.CreateModel(
             name="LoyaltyEntry",
             fields=[
@@ -48,6 +55,7 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["profile", "-id"], name="loyalty_entries_profile")],
             },
         ),
-        migrations.RunSQL(CREATE_TRIGGER, DROP_TRIGGER),
+        migrations.RunSQL(CREATE_GUARDS, DROP_GUARDS),
+        RunStep(record, migrations.RunPython.noop),
         RunDeferred(),
     ]

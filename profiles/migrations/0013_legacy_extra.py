@@ -6,11 +6,19 @@ drops it.
 
 from django.db import migrations, models
 
+from config.run_step import RunStep
+from profiles import history
+
+
+def record(apps, schema_editor):
+    history.install_functions(schema_editor.connection)
+
 
 class Migration(migrations.Migration):
     dependencies = [("profiles", "0012_open_conflicts")]
 
     operations = [
+        RunStep(migrations.RunPython.noop, record),
         migrations.AddField(
             model_name="profile",
             name="legacy_extra",
@@ -21,4 +29,5 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
+        RunStep(record, migrations.RunPython.noop),
     ]
