@@ -146,11 +146,11 @@ def databases(count: int) -> Iterator[dict[str, str]]:
         connection.close()
         with temporary_database(template) as with_sync, temporary_database(template) as with_trigger:
             with transaction.atomic(), connection.cursor() as cursor:
-                sync.remove(cursor)
+                sync.drop_triggers(cursor)
                 old_trigger.bring_back(cursor, connection)
             with temporary_database(template) as with_neither:
                 with transaction.atomic(), connection.cursor() as cursor:
-                    sync.remove(cursor)
+                    sync.drop_triggers(cursor)
                 yield {"sync": with_sync, "old trigger": with_trigger, "no sync": with_neither}
 
 
