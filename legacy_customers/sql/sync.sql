@@ -57,12 +57,16 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_wrote(src "users", by_us boolean) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
-    VALUES ('users', src."id"::text, unification_sync_hash(src), CASE WHEN by_us THEN 0 ELSE 1 END, clock_timestamp(),
-        CASE WHEN by_us THEN '' ELSE session_user END)
-    ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash, writes = w.writes + EXCLUDED.writes,
-        last_at = CASE WHEN by_us THEN w.last_at ELSE EXCLUDED.last_at END,
-        last_by = CASE WHEN by_us THEN w.last_by ELSE EXCLUDED.last_by END;
+    IF by_us THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (src)."id"::text, unification_sync_hash(src), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+    ELSE
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (src)."id"::text, unification_sync_hash(src), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+    END IF;
 END
 $$;
 
@@ -72,12 +76,16 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_wrote(src "customers", by_us boolean) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
-    VALUES ('customers', src."id"::text, unification_sync_hash(src), CASE WHEN by_us THEN 0 ELSE 1 END, clock_timestamp(),
-        CASE WHEN by_us THEN '' ELSE session_user END)
-    ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash, writes = w.writes + EXCLUDED.writes,
-        last_at = CASE WHEN by_us THEN w.last_at ELSE EXCLUDED.last_at END,
-        last_by = CASE WHEN by_us THEN w.last_by ELSE EXCLUDED.last_by END;
+    IF by_us THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (src)."id"::text, unification_sync_hash(src), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+    ELSE
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (src)."id"::text, unification_sync_hash(src), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+    END IF;
 END
 $$;
 
@@ -87,12 +95,16 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_wrote(src "customer_profiles", by_us boolean) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
-    VALUES ('customer_profiles', src."customer_id"::text, unification_sync_hash(src), CASE WHEN by_us THEN 0 ELSE 1 END, clock_timestamp(),
-        CASE WHEN by_us THEN '' ELSE session_user END)
-    ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash, writes = w.writes + EXCLUDED.writes,
-        last_at = CASE WHEN by_us THEN w.last_at ELSE EXCLUDED.last_at END,
-        last_by = CASE WHEN by_us THEN w.last_by ELSE EXCLUDED.last_by END;
+    IF by_us THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customer_profiles', (src)."customer_id"::text, unification_sync_hash(src), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+    ELSE
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customer_profiles', (src)."customer_id"::text, unification_sync_hash(src), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+    END IF;
 END
 $$;
 
@@ -102,12 +114,16 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_wrote(src "user_profiles", by_us boolean) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
-    VALUES ('user_profiles', src."id"::text, unification_sync_hash(src), CASE WHEN by_us THEN 0 ELSE 1 END, clock_timestamp(),
-        CASE WHEN by_us THEN '' ELSE session_user END)
-    ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash, writes = w.writes + EXCLUDED.writes,
-        last_at = CASE WHEN by_us THEN w.last_at ELSE EXCLUDED.last_at END,
-        last_by = CASE WHEN by_us THEN w.last_by ELSE EXCLUDED.last_by END;
+    IF by_us THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('user_profiles', (src)."id"::text, unification_sync_hash(src), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+    ELSE
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('user_profiles', (src)."id"::text, unification_sync_hash(src), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+    END IF;
 END
 $$;
 
@@ -189,14 +205,14 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_push(
-    p profiles, q profiles, origin text, person uuid, own uuid DEFAULT NULL
+CREATE OR REPLACE FUNCTION unification_sync_spread(
+    p profiles, q profiles, origin text, person uuid
 ) RETURNS boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    -- What of the change concerns each table. `own` is the primary customers row where the change comes from that one.
-    to_customers boolean := own IS NULL AND ("p"."contact_email", "p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."address", "p"."city", "p"."state", "p"."postal_code", "p"."country", "p"."loyalty_points", "p"."customer_type", "p"."preferred_payment_method", "p"."total_spent", "p"."order_count", "p"."last_order_date", "p"."marketing_consent", "p"."sms_consent", "p"."tags", "p"."notes", "p"."is_verified", "p"."created_at") IS DISTINCT FROM ("q"."contact_email", "q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."address", "q"."city", "q"."state", "q"."postal_code", "q"."country", "q"."loyalty_points", "q"."customer_type", "q"."preferred_payment_method", "q"."total_spent", "q"."order_count", "q"."last_order_date", "q"."marketing_consent", "q"."sms_consent", "q"."tags", "q"."notes", "q"."is_verified", "q"."created_at");
+    -- What of the change concerns each table.
+    to_customers boolean := ("p"."contact_email", "p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."address", "p"."city", "p"."state", "p"."postal_code", "p"."country", "p"."loyalty_points", "p"."customer_type", "p"."preferred_payment_method", "p"."total_spent", "p"."order_count", "p"."last_order_date", "p"."marketing_consent", "p"."sms_consent", "p"."tags", "p"."notes", "p"."is_verified", "p"."created_at") IS DISTINCT FROM ("q"."contact_email", "q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."address", "q"."city", "q"."state", "q"."postal_code", "q"."country", "q"."loyalty_points", "q"."customer_type", "q"."preferred_payment_method", "q"."total_spent", "q"."order_count", "q"."last_order_date", "q"."marketing_consent", "q"."sms_consent", "q"."tags", "q"."notes", "q"."is_verified", "q"."created_at");
     to_users boolean := ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."marketing_consent") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."marketing_consent");
     to_shared boolean := ("p"."preferences", "p"."purchase_history", "p"."interaction_count") IS DISTINCT FROM ("q"."preferences", "q"."purchase_history", "q"."interaction_count");
     to_sessions boolean := ("p"."needs", "p"."experience_level", "p"."medical_conditions", "p"."preferred_categories", "p"."preferred_effects", "p"."price_range", "p"."language", "p"."timezone") IS DISTINCT FROM ("q"."needs", "q"."experience_level", "q"."medical_conditions", "q"."preferred_categories", "q"."preferred_effects", "q"."price_range", "q"."language", "q"."timezone");
@@ -218,9 +234,13 @@ DECLARE
 BEGIN
     -- Lock all of them before anything is written, for half a change cannot be left to somebody else.
     IF to_customers THEN
-        primary_id := (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
+        SELECT own.* INTO c FROM customers AS own JOIN legacy_identities AS known ON known.customer_id = own.id
+        WHERE own.user_id = q.user_id AND known.user_id = q.user_id AND known.position = 1
+        FOR NO KEY UPDATE OF own SKIP LOCKED;
+        IF NOT FOUND THEN
+            primary_id := (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
         WHERE known.user_id = q.user_id ORDER BY (own.user_id = q.user_id) IS NOT TRUE, known.position LIMIT 1);
-        IF primary_id IS NOT NULL THEN
+            IF primary_id IS NOT NULL THEN
         SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             IF NOT unification_sync_wait('customers', 'id', primary_id::text) THEN
@@ -228,6 +248,7 @@ BEGIN
             END IF;
             SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE;
         END IF;
+            END IF;
         END IF;
     END IF;
     IF to_users OR to_sessions THEN
@@ -295,18 +316,22 @@ BEGIN
         END;
     END IF;
 
-    IF to_customers AND c.id IS NOT NULL THEN
-        old_c := c;
+    IF to_customers THEN
+        IF c.id IS NOT NULL THEN
+            old_c := c;
         IF origin <> 'customers' AND p.contact_email IS DISTINCT FROM q.contact_email THEN
             SELECT email INTO login FROM users WHERE id = q.user_id;
             c.email := coalesce(q.contact_email, login, '');
         END IF;
+        IF ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."address", "p"."city") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."address", "q"."city") THEN
         IF p."first_name" IS DISTINCT FROM q."first_name" THEN "c"."first_name" := q."first_name"; END IF;
         IF p."last_name" IS DISTINCT FROM q."last_name" THEN "c"."last_name" := q."last_name"; END IF;
         IF p."phone" IS DISTINCT FROM q."phone" THEN "c"."phone" := q."phone"; END IF;
         IF p."date_of_birth" IS DISTINCT FROM q."date_of_birth" THEN "c"."date_of_birth" := q."date_of_birth"; END IF;
         IF p."address" IS DISTINCT FROM q."address" THEN "c"."address" := q."address"; END IF;
         IF p."city" IS DISTINCT FROM q."city" THEN "c"."city" := q."city"; END IF;
+        END IF;
+        IF ("p"."state", "p"."postal_code", "p"."country", "p"."loyalty_points", "p"."customer_type", "p"."preferred_payment_method") IS DISTINCT FROM ("q"."state", "q"."postal_code", "q"."country", "q"."loyalty_points", "q"."customer_type", "q"."preferred_payment_method") THEN
         IF p."state" IS DISTINCT FROM q."state" THEN "c"."state" := q."state"; END IF;
         IF p."postal_code" IS DISTINCT FROM q."postal_code" THEN "c"."postal_code" := q."postal_code"; END IF;
         IF p."country" IS DISTINCT FROM q."country" THEN "c"."country" := q."country"; END IF;
@@ -320,6 +345,8 @@ BEGIN
         END IF;
         IF p."customer_type" IS DISTINCT FROM q."customer_type" THEN "c"."customer_type" := q."customer_type"; END IF;
         IF p."preferred_payment_method" IS DISTINCT FROM q."preferred_payment_method" THEN "c"."preferred_payment_method" := q."preferred_payment_method"; END IF;
+        END IF;
+        IF ("p"."total_spent", "p"."order_count", "p"."last_order_date", "p"."marketing_consent", "p"."sms_consent", "p"."tags") IS DISTINCT FROM ("q"."total_spent", "q"."order_count", "q"."last_order_date", "q"."marketing_consent", "q"."sms_consent", "q"."tags") THEN
         IF origin = 'profiles' AND p."total_spent" <> q."total_spent" THEN
             "c"."total_spent" := CASE WHEN p."total_spent" BETWEEN -9999999999.99 AND 9999999999.99 AND q."total_spent" BETWEEN -9999999999.99 AND 9999999999.99
                     AND coalesce("c"."total_spent", 0)::numeric + q."total_spent" - p."total_spent" BETWEEN -9999999999.99 AND 9999999999.99
@@ -340,30 +367,43 @@ BEGIN
         IF p."marketing_consent" IS DISTINCT FROM q."marketing_consent" THEN "c"."marketing_consent" := q."marketing_consent"; END IF;
         IF p."sms_consent" IS DISTINCT FROM q."sms_consent" THEN "c"."sms_consent" := q."sms_consent"; END IF;
         IF p."tags" IS DISTINCT FROM q."tags" THEN "c"."tags" := unification_list_changed("c"."tags", p."tags", q."tags"); END IF;
+        END IF;
+        IF ("p"."notes", "p"."is_verified", "p"."created_at") IS DISTINCT FROM ("q"."notes", "q"."is_verified", "q"."created_at") THEN
         IF origin = 'profiles' AND p."notes" IS DISTINCT FROM q."notes" THEN "c"."notes" := q."notes"; END IF;
         IF p."is_verified" IS DISTINCT FROM q."is_verified" THEN "c"."is_verified" := q."is_verified"; END IF;
         IF p."created_at" IS DISTINCT FROM q."created_at" THEN "c"."created_at" := q."created_at" AT TIME ZONE 'UTC'; END IF;
-        IF c *<> old_c THEN
-            c.updated_at := greatest(c.updated_at, q.updated_at AT TIME ZONE 'UTC');
-            UPDATE customers SET "email" = "c"."email", "first_name" = "c"."first_name", "last_name" = "c"."last_name", "phone" = "c"."phone", "date_of_birth" = "c"."date_of_birth", "address" = "c"."address", "city" = "c"."city", "state" = "c"."state", "postal_code" = "c"."postal_code", "country" = "c"."country", "loyalty_points" = "c"."loyalty_points", "customer_type" = "c"."customer_type", "preferred_payment_method" = "c"."preferred_payment_method", "total_spent" = "c"."total_spent", "order_count" = "c"."order_count", "last_order_date" = "c"."last_order_date", "marketing_consent" = "c"."marketing_consent", "sms_consent" = "c"."sms_consent", "tags" = "c"."tags", "notes" = "c"."notes", "is_verified" = "c"."is_verified", "created_at" = "c"."created_at", "updated_at" = "c"."updated_at" WHERE id = c.id RETURNING * INTO c;
-            PERFORM unification_sync_wrote(c, true);
+        END IF;
+            IF c *<> old_c THEN
+                c.updated_at := greatest(c.updated_at, q.updated_at AT TIME ZONE 'UTC');
+                UPDATE "customers" SET "email" = "c"."email", "first_name" = "c"."first_name", "last_name" = "c"."last_name", "phone" = "c"."phone", "date_of_birth" = "c"."date_of_birth", "address" = "c"."address", "city" = "c"."city", "state" = "c"."state", "postal_code" = "c"."postal_code", "country" = "c"."country", "loyalty_points" = "c"."loyalty_points", "customer_type" = "c"."customer_type", "preferred_payment_method" = "c"."preferred_payment_method", "total_spent" = "c"."total_spent", "order_count" = "c"."order_count", "last_order_date" = "c"."last_order_date", "marketing_consent" = "c"."marketing_consent", "sms_consent" = "c"."sms_consent", "tags" = "c"."tags", "notes" = "c"."notes", "is_verified" = "c"."is_verified", "created_at" = "c"."created_at", "updated_at" = "c"."updated_at" WHERE id = c.id RETURNING * INTO c;
+                INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (c)."id"::text, unification_sync_hash(c), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+            END IF;
         END IF;
     END IF;
-    IF to_users AND u.id IS NOT NULL THEN
-        old_u := u;
+    IF to_users THEN
+        IF u.id IS NOT NULL THEN
+            old_u := u;
+        IF ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."marketing_consent") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."marketing_consent") THEN
         IF p."first_name" IS DISTINCT FROM q."first_name" THEN "u"."first_name" := q."first_name"; END IF;
         IF p."last_name" IS DISTINCT FROM q."last_name" THEN "u"."last_name" := q."last_name"; END IF;
         IF p."phone" IS DISTINCT FROM q."phone" THEN "u"."phone" := q."phone"; END IF;
         IF p."date_of_birth" IS DISTINCT FROM q."date_of_birth" THEN "u"."date_of_birth" := q."date_of_birth"; END IF;
         IF p."marketing_consent" IS DISTINCT FROM q."marketing_consent" THEN "u"."marketing_consent" := q."marketing_consent"; END IF;
-        IF u *<> old_u THEN
-            u.updated_at := greatest(u.updated_at, q.updated_at AT TIME ZONE 'UTC');
-            UPDATE users SET "first_name" = "u"."first_name", "last_name" = "u"."last_name", "phone" = "u"."phone", "date_of_birth" = "u"."date_of_birth", "marketing_consent" = "u"."marketing_consent", "updated_at" = "u"."updated_at" WHERE id = u.id RETURNING * INTO u;
-            PERFORM unification_sync_wrote(u, true);
+        END IF;
+            IF u *<> old_u THEN
+                u.updated_at := greatest(u.updated_at, q.updated_at AT TIME ZONE 'UTC');
+                UPDATE "users" SET "first_name" = "u"."first_name", "last_name" = "u"."last_name", "phone" = "u"."phone", "date_of_birth" = "u"."date_of_birth", "marketing_consent" = "u"."marketing_consent", "updated_at" = "u"."updated_at" WHERE id = u.id RETURNING * INTO u;
+                INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (u)."id"::text, unification_sync_hash(u), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+            END IF;
         END IF;
     END IF;
     IF to_shared AND cp.customer_id IS NOT NULL THEN
         old_cp := cp;
+        IF ("p"."preferences", "p"."purchase_history", "p"."interaction_count") IS DISTINCT FROM ("q"."preferences", "q"."purchase_history", "q"."interaction_count") THEN
         IF p."preferences" IS DISTINCT FROM q."preferences" THEN "cp"."preferences" := unification_object_changed("cp"."preferences", p."preferences", q."preferences"); END IF;
         IF p."purchase_history" IS DISTINCT FROM q."purchase_history" THEN "cp"."purchase_history" := unification_list_changed("cp"."purchase_history", p."purchase_history", q."purchase_history"); END IF;
         IF origin = 'profiles' AND p."interaction_count" <> q."interaction_count" THEN
@@ -374,16 +414,20 @@ BEGIN
                     q.id, 'interaction_count', 'customer_profiles', "cp"."customer_id"::text, coalesce("cp"."interaction_count", 0), q."interaction_count"::numeric - p."interaction_count", -2147483648::numeric, 2147483647)
                 END;
         END IF;
+        END IF;
         IF cp *<> old_cp THEN
             cp.updated_at := greatest(cp.updated_at, q.updated_at AT TIME ZONE 'UTC');
             UPDATE customer_profiles SET "preferences" = "cp"."preferences", "purchase_history" = "cp"."purchase_history", "interaction_count" = "cp"."interaction_count", "updated_at" = "cp"."updated_at" WHERE customer_id = cp.customer_id RETURNING * INTO cp;
-            PERFORM unification_sync_wrote(cp, true);
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customer_profiles', (cp)."customer_id"::text, unification_sync_hash(cp), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
         END IF;
     END IF;
     IF up.id IS NOT NULL THEN
         old_up := up;
         IF to_shared AND cp.customer_id IS NULL THEN
-            IF p."preferences" IS DISTINCT FROM q."preferences" THEN "up"."preferences" := unification_object_changed("up"."preferences", p."preferences", q."preferences"); END IF;
+            IF ("p"."preferences", "p"."purchase_history", "p"."interaction_count") IS DISTINCT FROM ("q"."preferences", "q"."purchase_history", "q"."interaction_count") THEN
+        IF p."preferences" IS DISTINCT FROM q."preferences" THEN "up"."preferences" := unification_object_changed("up"."preferences", p."preferences", q."preferences"); END IF;
         IF p."purchase_history" IS DISTINCT FROM q."purchase_history" THEN "up"."purchase_history" := unification_list_changed("up"."purchase_history", p."purchase_history", q."purchase_history"); END IF;
         IF origin = 'profiles' AND p."interaction_count" <> q."interaction_count" THEN
             "up"."interaction_count" := CASE WHEN p."interaction_count" BETWEEN -2147483648::numeric AND 2147483647 AND q."interaction_count" BETWEEN -2147483648::numeric AND 2147483647
@@ -394,18 +438,25 @@ BEGIN
                 END;
         END IF;
         END IF;
+        END IF;
+        IF ("p"."needs", "p"."experience_level", "p"."medical_conditions", "p"."preferred_categories", "p"."preferred_effects", "p"."price_range") IS DISTINCT FROM ("q"."needs", "q"."experience_level", "q"."medical_conditions", "q"."preferred_categories", "q"."preferred_effects", "q"."price_range") THEN
         IF p."needs" IS DISTINCT FROM q."needs" THEN "up"."needs" := unification_list_changed("up"."needs", p."needs", q."needs"); END IF;
         IF p."experience_level" IS DISTINCT FROM q."experience_level" THEN "up"."experience_level" := q."experience_level"; END IF;
         IF p."medical_conditions" IS DISTINCT FROM q."medical_conditions" THEN "up"."medical_conditions" := unification_list_changed("up"."medical_conditions", p."medical_conditions", q."medical_conditions"); END IF;
         IF p."preferred_categories" IS DISTINCT FROM q."preferred_categories" THEN "up"."preferred_categories" := unification_list_changed("up"."preferred_categories", p."preferred_categories", q."preferred_categories"); END IF;
         IF p."preferred_effects" IS DISTINCT FROM q."preferred_effects" THEN "up"."preferred_effects" := unification_list_changed("up"."preferred_effects", p."preferred_effects", q."preferred_effects"); END IF;
         IF p."price_range" IS DISTINCT FROM q."price_range" THEN "up"."price_range" := q."price_range"; END IF;
+        END IF;
+        IF ("p"."language", "p"."timezone") IS DISTINCT FROM ("q"."language", "q"."timezone") THEN
         IF p."language" IS DISTINCT FROM q."language" THEN "up"."language" := q."language"; END IF;
         IF p."timezone" IS DISTINCT FROM q."timezone" THEN "up"."timezone" := q."timezone"; END IF;
+        END IF;
         IF up *<> old_up THEN
             up.updated_at := greatest(up.updated_at, q.updated_at AT TIME ZONE 'UTC');
             UPDATE user_profiles SET "preferences" = "up"."preferences", "purchase_history" = "up"."purchase_history", "interaction_count" = "up"."interaction_count", "needs" = "up"."needs", "experience_level" = "up"."experience_level", "medical_conditions" = "up"."medical_conditions", "preferred_categories" = "up"."preferred_categories", "preferred_effects" = "up"."preferred_effects", "price_range" = "up"."price_range", "language" = "up"."language", "timezone" = "up"."timezone", "updated_at" = "up"."updated_at" WHERE id = up.id RETURNING * INTO up;
-            PERFORM unification_sync_wrote(up, true);
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('user_profiles', (up)."id"::text, unification_sync_hash(up), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
         END IF;
     END IF;
     RETURN true;
@@ -418,20 +469,45 @@ DECLARE
     change record;
     person uuid;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n FROM before AS o JOIN after AS n ON n.id = o.id
-        WHERE ("o"."user_id", "o"."merged_into_id", "o"."contact_email", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."address", "o"."city", "o"."state", "o"."postal_code", "o"."country", "o"."loyalty_points", "o"."customer_type", "o"."preferred_payment_method", "o"."total_spent", "o"."order_count", "o"."last_order_date", "o"."preferences", "o"."needs", "o"."experience_level", "o"."medical_conditions", "o"."preferred_categories", "o"."preferred_effects", "o"."price_range", "o"."purchase_history", "o"."interaction_count", "o"."language", "o"."timezone", "o"."marketing_consent", "o"."sms_consent", "o"."tags", "o"."notes", "o"."is_verified", "o"."created_at", "o"."updated_at") IS DISTINCT FROM ("n"."user_id", "n"."merged_into_id", "n"."contact_email", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."address", "n"."city", "n"."state", "n"."postal_code", "n"."country", "n"."loyalty_points", "n"."customer_type", "n"."preferred_payment_method", "n"."total_spent", "n"."order_count", "n"."last_order_date", "n"."preferences", "n"."needs", "n"."experience_level", "n"."medical_conditions", "n"."preferred_categories", "n"."preferred_effects", "n"."price_range", "n"."purchase_history", "n"."interaction_count", "n"."language", "n"."timezone", "n"."marketing_consent", "n"."sms_consent", "n"."tags", "n"."notes", "n"."is_verified", "n"."created_at", "n"."updated_at") ORDER BY n.id
-    LOOP
-        person := unification_sync_person((change.n).id);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF NOT unification_sync_push(change.o, change.n, 'profiles', person) THEN
-            PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(change.o), to_jsonb(change.n));
-        ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-            PERFORM unification_sync_settle((change.n).id), unification_sync_settle(person);
-        END IF;
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n,
+        n.id = o.id AND ("o"."user_id", "o"."merged_into_id", "o"."contact_email", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."address", "o"."city", "o"."state", "o"."postal_code", "o"."country", "o"."loyalty_points", "o"."customer_type", "o"."preferred_payment_method", "o"."total_spent", "o"."order_count", "o"."last_order_date", "o"."preferences", "o"."needs", "o"."experience_level", "o"."medical_conditions", "o"."preferred_categories", "o"."preferred_effects", "o"."price_range", "o"."purchase_history", "o"."interaction_count", "o"."language", "o"."timezone", "o"."marketing_consent", "o"."sms_consent", "o"."tags", "o"."notes", "o"."is_verified", "o"."created_at", "o"."updated_at") IS DISTINCT FROM ("n"."user_id", "n"."merged_into_id", "n"."contact_email", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."address", "n"."city", "n"."state", "n"."postal_code", "n"."country", "n"."loyalty_points", "n"."customer_type", "n"."preferred_payment_method", "n"."total_spent", "n"."order_count", "n"."last_order_date", "n"."preferences", "n"."needs", "n"."experience_level", "n"."medical_conditions", "n"."preferred_categories", "n"."preferred_effects", "n"."price_range", "n"."purchase_history", "n"."interaction_count", "n"."language", "n"."timezone", "n"."marketing_consent", "n"."sms_consent", "n"."tags", "n"."notes", "n"."is_verified", "n"."created_at", "n"."updated_at") AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n FROM before AS o JOIN after AS n ON n.id = o.id
+            WHERE ("o"."user_id", "o"."merged_into_id", "o"."contact_email", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."address", "o"."city", "o"."state", "o"."postal_code", "o"."country", "o"."loyalty_points", "o"."customer_type", "o"."preferred_payment_method", "o"."total_spent", "o"."order_count", "o"."last_order_date", "o"."preferences", "o"."needs", "o"."experience_level", "o"."medical_conditions", "o"."preferred_categories", "o"."preferred_effects", "o"."price_range", "o"."purchase_history", "o"."interaction_count", "o"."language", "o"."timezone", "o"."marketing_consent", "o"."sms_consent", "o"."tags", "o"."notes", "o"."is_verified", "o"."created_at", "o"."updated_at") IS DISTINCT FROM ("n"."user_id", "n"."merged_into_id", "n"."contact_email", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."address", "n"."city", "n"."state", "n"."postal_code", "n"."country", "n"."loyalty_points", "n"."customer_type", "n"."preferred_payment_method", "n"."total_spent", "n"."order_count", "n"."last_order_date", "n"."preferences", "n"."needs", "n"."experience_level", "n"."medical_conditions", "n"."preferred_categories", "n"."preferred_effects", "n"."price_range", "n"."purchase_history", "n"."interaction_count", "n"."language", "n"."timezone", "n"."marketing_consent", "n"."sms_consent", "n"."tags", "n"."notes", "n"."is_verified", "n"."created_at", "n"."updated_at") ORDER BY n.id
+        LOOP
+            person := (change.n).id;
+            IF (change.n).merged_into_id IS NULL THEN
+                marked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+            ELSE
+                person := unification_sync_person(person);
+            END IF;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF NOT unification_sync_spread(change.o, change.n, 'profiles', person) THEN
+                PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(change.o), to_jsonb(change.n));
+            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+                PERFORM unification_sync_settle((change.n).id), unification_sync_settle(person);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+        END LOOP;
+    ELSIF change.matters THEN
+        person := (change.n).id;
+            IF (change.n).merged_into_id IS NULL THEN
+                marked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+            ELSE
+                person := unification_sync_person(person);
+            END IF;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF NOT unification_sync_spread(change.o, change.n, 'profiles', person) THEN
+                PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(change.o), to_jsonb(change.n));
+            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+                PERFORM unification_sync_settle((change.n).id), unification_sync_settle(person);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -439,9 +515,10 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_person(person uuid) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     survivor uuid;
+    locked text;
 BEGIN
     LOOP
-        PERFORM pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+        locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
         SELECT coalesce(merged_into_id, id) INTO survivor FROM profiles WHERE id = person;
         EXIT WHEN survivor IS NULL OR survivor = person;
         person := survivor;
@@ -571,7 +648,7 @@ BEGIN
             IF before."is_verified" IS DISTINCT FROM after."is_verified" THEN after."is_verified" := now_is."is_verified"; END IF;
             IF before."created_at" IS DISTINCT FROM after."created_at" THEN after."created_at" := now_is."created_at"; END IF;
             IF before."updated_at" IS DISTINCT FROM after."updated_at" THEN after."updated_at" := now_is."updated_at"; END IF;
-            settled := unification_sync_push(before, after, 'profiles', person);
+            settled := unification_sync_spread(before, after, 'profiles', person);
         END CASE;
         IF settled THEN
             DELETE FROM legacy_handovers WHERE id = left_to_us.id;
@@ -720,7 +797,7 @@ BEGIN
     LOOP
         SELECT * INTO p FROM profiles WHERE id = survivor;
         q := unification_sync_absorb(p, c, false);
-        PERFORM unification_sync_push(p, q, 'customers', survivor);
+        PERFORM unification_sync_spread(p, q, 'customers', survivor);
         UPDATE profiles SET "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = survivor;
     END LOOP;
     FOR cp IN SELECT r.* FROM legacy_attachments AS a JOIN customer_profiles AS r ON r.customer_id = a.key
@@ -822,8 +899,12 @@ CREATE OR REPLACE FUNCTION unification_sync_from_users(
 DECLARE
     p profiles;
     q profiles;
+    own_id uuid;
     primary_id uuid;
     c customers;
+    old_c customers;
+    login text;
+    origin text := 'users';
 BEGIN
     SELECT * INTO "p" FROM "profiles" WHERE "id" = person FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
@@ -839,37 +920,39 @@ BEGIN
         RETURN true;
     END IF;
     IF (n.email, n.active) IS DISTINCT FROM (o.email, o.active) THEN
-        primary_id := (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
+        own_id := (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
         WHERE known.user_id = n.id ORDER BY (own.user_id = n.id) IS NOT TRUE, known.position LIMIT 1);
-        IF primary_id IS NOT NULL THEN
-        SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF own_id IS NOT NULL THEN
+        SELECT * INTO "c" FROM "customers" WHERE "id" = own_id FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
-            IF NOT unification_sync_wait('customers', 'id', primary_id::text) THEN
+            IF NOT unification_sync_wait('customers', 'id', own_id::text) THEN
                 RETURN false;
             END IF;
-            SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE;
+            SELECT * INTO "c" FROM "customers" WHERE "id" = own_id FOR NO KEY UPDATE;
         END IF;
         END IF;
     END IF;
     q := p;
-    IF n."first_name" IS DISTINCT FROM o."first_name" AND n."first_name" IS NOT NULL THEN
+    IF ("o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") THEN
+        IF n."first_name" IS DISTINCT FROM o."first_name" AND n."first_name" IS NOT NULL THEN
         q."first_name" := "n"."first_name";
     END IF;
-    IF n."last_name" IS DISTINCT FROM o."last_name" AND n."last_name" IS NOT NULL THEN
+        IF n."last_name" IS DISTINCT FROM o."last_name" AND n."last_name" IS NOT NULL THEN
         q."last_name" := "n"."last_name";
     END IF;
-    IF n."phone" IS DISTINCT FROM o."phone" AND n."phone" IS NOT NULL THEN
+        IF n."phone" IS DISTINCT FROM o."phone" AND n."phone" IS NOT NULL THEN
         q."phone" := "n"."phone";
     END IF;
-    IF n."date_of_birth" IS DISTINCT FROM o."date_of_birth" AND n."date_of_birth" IS NOT NULL THEN
+        IF n."date_of_birth" IS DISTINCT FROM o."date_of_birth" AND n."date_of_birth" IS NOT NULL THEN
         q."date_of_birth" := "n"."date_of_birth";
     END IF;
-    IF n."marketing_consent" IS DISTINCT FROM o."marketing_consent" THEN
+        IF n."marketing_consent" IS DISTINCT FROM o."marketing_consent" THEN
         q."marketing_consent" := "n"."marketing_consent" IS TRUE;
     END IF;
-    IF n."created_at" IS DISTINCT FROM o."created_at" THEN
+        IF n."created_at" IS DISTINCT FROM o."created_at" THEN
         q."created_at" := CASE WHEN o."created_at" AT TIME ZONE 'UTC' IS NOT DISTINCT FROM q."created_at" THEN "n"."created_at" AT TIME ZONE 'UTC' ELSE least(q."created_at", "n"."created_at" AT TIME ZONE 'UTC') END;
     END IF;
+        END IF;
     IF (n.email_verified, n.phone_verified) IS DISTINCT FROM (o.email_verified, o.phone_verified)
         AND n.id = p.user_id
     THEN
@@ -882,16 +965,58 @@ BEGIN
         IF n.updated_at IS DISTINCT FROM o.updated_at THEN
             q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');
         END IF;
-        IF NOT unification_sync_push(p, q, 'users', person) THEN
+        IF n.id = p.user_id AND NOT is_late THEN
+            SELECT own.* INTO c FROM customers AS own JOIN legacy_identities AS known ON known.customer_id = own.id
+        WHERE own.user_id = q.user_id AND known.user_id = q.user_id AND known.position = 1
+        FOR NO KEY UPDATE OF own SKIP LOCKED;
+        IF NOT FOUND THEN
+            primary_id := (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
+        WHERE known.user_id = q.user_id ORDER BY (own.user_id = q.user_id) IS NOT TRUE, known.position LIMIT 1);
+            IF primary_id IS NOT NULL THEN
+        SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            IF NOT unification_sync_wait('customers', 'id', primary_id::text) THEN
+                RETURN false;
+            END IF;
+            SELECT * INTO "c" FROM "customers" WHERE "id" = primary_id FOR NO KEY UPDATE;
+        END IF;
+            END IF;
+        END IF;
+        IF c.id IS NOT NULL THEN
+            old_c := c;
+        IF origin <> 'customers' AND p.contact_email IS DISTINCT FROM q.contact_email THEN
+            SELECT email INTO login FROM users WHERE id = q.user_id;
+            c.email := coalesce(q.contact_email, login, '');
+        END IF;
+        IF ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."marketing_consent", "p"."is_verified") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."marketing_consent", "q"."is_verified") THEN
+        IF p."first_name" IS DISTINCT FROM q."first_name" THEN "c"."first_name" := q."first_name"; END IF;
+        IF p."last_name" IS DISTINCT FROM q."last_name" THEN "c"."last_name" := q."last_name"; END IF;
+        IF p."phone" IS DISTINCT FROM q."phone" THEN "c"."phone" := q."phone"; END IF;
+        IF p."date_of_birth" IS DISTINCT FROM q."date_of_birth" THEN "c"."date_of_birth" := q."date_of_birth"; END IF;
+        IF p."marketing_consent" IS DISTINCT FROM q."marketing_consent" THEN "c"."marketing_consent" := q."marketing_consent"; END IF;
+        IF p."is_verified" IS DISTINCT FROM q."is_verified" THEN "c"."is_verified" := q."is_verified"; END IF;
+        END IF;
+        IF ("p"."created_at") IS DISTINCT FROM ("q"."created_at") THEN
+        IF p."created_at" IS DISTINCT FROM q."created_at" THEN "c"."created_at" := q."created_at" AT TIME ZONE 'UTC'; END IF;
+        END IF;
+            IF c *<> old_c THEN
+                c.updated_at := greatest(c.updated_at, q.updated_at AT TIME ZONE 'UTC');
+                UPDATE "customers" SET "email" = "c"."email", "first_name" = "c"."first_name", "last_name" = "c"."last_name", "phone" = "c"."phone", "date_of_birth" = "c"."date_of_birth", "marketing_consent" = "c"."marketing_consent", "is_verified" = "c"."is_verified", "created_at" = "c"."created_at", "updated_at" = "c"."updated_at" WHERE id = c.id RETURNING * INTO c;
+                INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (c)."id"::text, unification_sync_hash(c), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+            END IF;
+        END IF;
+        ELSIF NOT unification_sync_spread(p, q, 'users', person) THEN
             RETURN false;
         END IF;
-        UPDATE profiles SET "contact_email" = q."contact_email", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "preferences" = q."preferences", "needs" = q."needs", "experience_level" = q."experience_level", "medical_conditions" = q."medical_conditions", "preferred_categories" = q."preferred_categories", "preferred_effects" = q."preferred_effects", "price_range" = q."price_range", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "language" = q."language", "timezone" = q."timezone", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
+        UPDATE profiles SET "contact_email" = q."contact_email", "is_verified" = q."is_verified", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "marketing_consent" = q."marketing_consent", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
     END IF;
-    IF c.id IS NOT NULL THEN
+    IF own_id IS NOT NULL THEN
         UPDATE customers SET
             email = CASE WHEN n.email IS DISTINCT FROM o.email AND n.email IS NOT NULL THEN n.email ELSE email END,
             is_active = CASE WHEN n.active IS DISTINCT FROM o.active THEN n.active ELSE is_active END
-        WHERE id = c.id AND (
+        WHERE id = own_id AND (
             n.email IS DISTINCT FROM o.email AND n.email IS NOT NULL AND email IS DISTINCT FROM n.email
             OR n.active IS DISTINCT FROM o.active AND is_active IS DISTINCT FROM n.active)
         RETURNING * INTO c;
@@ -912,6 +1037,7 @@ DECLARE
     q profiles;
     is_primary boolean;
     u users;
+    old_u users;
 BEGIN
     SELECT * INTO "p" FROM "profiles" WHERE "id" = person FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
@@ -926,9 +1052,10 @@ BEGIN
     IF p.id IS NULL THEN
         RETURN true;
     END IF;
-    is_primary := n.email IS DISTINCT FROM o.email AND n.id = (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
+    IF n.email IS DISTINCT FROM o.email THEN
+        is_primary := n.id = (SELECT own.id FROM legacy_identities AS known JOIN customers AS own ON own.id = known.customer_id
         WHERE known.user_id = p.user_id ORDER BY (own.user_id = p.user_id) IS NOT TRUE, known.position LIMIT 1);
-    IF is_primary THEN
+        IF is_primary THEN
         SELECT * INTO "u" FROM "users" WHERE "id" = p.user_id FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             IF NOT unification_sync_wait('users', 'id', p.user_id::text) THEN
@@ -936,21 +1063,23 @@ BEGIN
             END IF;
             SELECT * INTO "u" FROM "users" WHERE "id" = p.user_id FOR NO KEY UPDATE;
         END IF;
+        END IF;
     END IF;
     q := p;
-    IF n."first_name" IS DISTINCT FROM o."first_name" THEN
+    IF ("o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."loyalty_points", "o"."customer_type") IS DISTINCT FROM ("n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."loyalty_points", "n"."customer_type") THEN
+        IF n."first_name" IS DISTINCT FROM o."first_name" THEN
         q."first_name" := "n"."first_name";
     END IF;
-    IF n."last_name" IS DISTINCT FROM o."last_name" THEN
+        IF n."last_name" IS DISTINCT FROM o."last_name" THEN
         q."last_name" := "n"."last_name";
     END IF;
-    IF n."phone" IS DISTINCT FROM o."phone" THEN
+        IF n."phone" IS DISTINCT FROM o."phone" THEN
         q."phone" := "n"."phone";
     END IF;
-    IF n."date_of_birth" IS DISTINCT FROM o."date_of_birth" THEN
+        IF n."date_of_birth" IS DISTINCT FROM o."date_of_birth" THEN
         q."date_of_birth" := "n"."date_of_birth";
     END IF;
-    IF n."loyalty_points" IS DISTINCT FROM o."loyalty_points" THEN
+        IF n."loyalty_points" IS DISTINCT FROM o."loyalty_points" THEN
         q."loyalty_points" := q."loyalty_points" + coalesce(n."loyalty_points", 0) - coalesce(o."loyalty_points", 0);
         IF p."loyalty_points" NOT BETWEEN -2147483648::numeric AND 2147483647 THEN
             -- The column lacks what it cannot hold: so it does after this.
@@ -960,13 +1089,15 @@ BEGIN
                 AND f.other_table = 'customers' AND f.other_row = n."id"::text AND f.rule = 'width';
         END IF;
     END IF;
-    IF n."customer_type" IS DISTINCT FROM o."customer_type" THEN
+        IF n."customer_type" IS DISTINCT FROM o."customer_type" THEN
         q."customer_type" := coalesce("n"."customer_type", 'regular');
     END IF;
-    IF n."preferred_payment_method" IS DISTINCT FROM o."preferred_payment_method" THEN
+        END IF;
+        IF ("o"."preferred_payment_method", "o"."total_spent", "o"."order_count", "o"."last_order_date", "o"."marketing_consent", "o"."sms_consent") IS DISTINCT FROM ("n"."preferred_payment_method", "n"."total_spent", "n"."order_count", "n"."last_order_date", "n"."marketing_consent", "n"."sms_consent") THEN
+        IF n."preferred_payment_method" IS DISTINCT FROM o."preferred_payment_method" THEN
         q."preferred_payment_method" := "n"."preferred_payment_method";
     END IF;
-    IF n."total_spent" IS DISTINCT FROM o."total_spent" THEN
+        IF n."total_spent" IS DISTINCT FROM o."total_spent" THEN
         q."total_spent" := q."total_spent" + coalesce(n."total_spent", 0) - coalesce(o."total_spent", 0);
         IF p."total_spent" NOT BETWEEN -9999999999.99 AND 9999999999.99 THEN
             -- The column lacks what it cannot hold: so it does after this.
@@ -976,7 +1107,7 @@ BEGIN
                 AND f.other_table = 'customers' AND f.other_row = n."id"::text AND f.rule = 'width';
         END IF;
     END IF;
-    IF n."order_count" IS DISTINCT FROM o."order_count" THEN
+        IF n."order_count" IS DISTINCT FROM o."order_count" THEN
         q."order_count" := q."order_count" + coalesce(n."order_count", 0) - coalesce(o."order_count", 0);
         IF p."order_count" NOT BETWEEN -2147483648::numeric AND 2147483647 THEN
             -- The column lacks what it cannot hold: so it does after this.
@@ -986,16 +1117,18 @@ BEGIN
                 AND f.other_table = 'customers' AND f.other_row = n."id"::text AND f.rule = 'width';
         END IF;
     END IF;
-    IF n."last_order_date" IS DISTINCT FROM o."last_order_date" THEN
+        IF n."last_order_date" IS DISTINCT FROM o."last_order_date" THEN
         q."last_order_date" := CASE WHEN o."last_order_date" AT TIME ZONE 'UTC' IS NOT DISTINCT FROM q."last_order_date" THEN "n"."last_order_date" AT TIME ZONE 'UTC' ELSE greatest(q."last_order_date", "n"."last_order_date" AT TIME ZONE 'UTC') END;
     END IF;
-    IF n."marketing_consent" IS DISTINCT FROM o."marketing_consent" THEN
+        IF n."marketing_consent" IS DISTINCT FROM o."marketing_consent" THEN
         q."marketing_consent" := "n"."marketing_consent" IS TRUE;
     END IF;
-    IF n."sms_consent" IS DISTINCT FROM o."sms_consent" THEN
+        IF n."sms_consent" IS DISTINCT FROM o."sms_consent" THEN
         q."sms_consent" := "n"."sms_consent" IS TRUE;
     END IF;
-    IF n."tags" IS DISTINCT FROM o."tags" THEN
+        END IF;
+        IF ("o"."tags", "o"."notes", "o"."is_verified", "o"."created_at") IS DISTINCT FROM ("n"."tags", "n"."notes", "n"."is_verified", "n"."created_at") THEN
+        IF n."tags" IS DISTINCT FROM o."tags" THEN
         q."tags" := unification_list_changed(q."tags", o."tags", n."tags");
         IF jsonb_typeof(n."tags") <> 'array' AND unification_json(n."tags") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1003,15 +1136,16 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."notes" IS DISTINCT FROM o."notes" THEN
+        IF n."notes" IS DISTINCT FROM o."notes" THEN
         q."notes" := unification_notes_changed(q."notes", o."notes", n."notes");
     END IF;
-    IF n."is_verified" IS DISTINCT FROM o."is_verified" THEN
+        IF n."is_verified" IS DISTINCT FROM o."is_verified" THEN
         q."is_verified" := "n"."is_verified" IS TRUE;
     END IF;
-    IF n."created_at" IS DISTINCT FROM o."created_at" THEN
+        IF n."created_at" IS DISTINCT FROM o."created_at" THEN
         q."created_at" := CASE WHEN o."created_at" AT TIME ZONE 'UTC' IS NOT DISTINCT FROM q."created_at" THEN "n"."created_at" AT TIME ZONE 'UTC' ELSE least(q."created_at", "n"."created_at" AT TIME ZONE 'UTC') END;
     END IF;
+        END IF;
     IF ("n"."address", "n"."city", "n"."state", "n"."postal_code", "n"."country") IS DISTINCT FROM ("o"."address", "o"."city", "o"."state", "o"."postal_code", "o"."country") THEN
         q."address" := "n"."address";
         q."city" := "n"."city";
@@ -1026,10 +1160,37 @@ BEGIN
         IF n.updated_at IS DISTINCT FROM o.updated_at THEN
             q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');
         END IF;
-        IF NOT unification_sync_push(p, q, 'customers', person, CASE WHEN n.user_id = p.user_id AND NOT is_late THEN n.id END) THEN
+        IF n.user_id = p.user_id AND NOT is_late THEN
+            IF ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."marketing_consent") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."marketing_consent") THEN
+        SELECT * INTO "u" FROM "users" WHERE "id" = q.user_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            IF NOT unification_sync_wait('users', 'id', q.user_id::text) THEN
+                RETURN false;
+            END IF;
+            SELECT * INTO "u" FROM "users" WHERE "id" = q.user_id FOR NO KEY UPDATE;
+        END IF;
+        IF u.id IS NOT NULL THEN
+            old_u := u;
+        IF ("p"."first_name", "p"."last_name", "p"."phone", "p"."date_of_birth", "p"."marketing_consent") IS DISTINCT FROM ("q"."first_name", "q"."last_name", "q"."phone", "q"."date_of_birth", "q"."marketing_consent") THEN
+        IF p."first_name" IS DISTINCT FROM q."first_name" THEN "u"."first_name" := q."first_name"; END IF;
+        IF p."last_name" IS DISTINCT FROM q."last_name" THEN "u"."last_name" := q."last_name"; END IF;
+        IF p."phone" IS DISTINCT FROM q."phone" THEN "u"."phone" := q."phone"; END IF;
+        IF p."date_of_birth" IS DISTINCT FROM q."date_of_birth" THEN "u"."date_of_birth" := q."date_of_birth"; END IF;
+        IF p."marketing_consent" IS DISTINCT FROM q."marketing_consent" THEN "u"."marketing_consent" := q."marketing_consent"; END IF;
+        END IF;
+            IF u *<> old_u THEN
+                u.updated_at := greatest(u.updated_at, q.updated_at AT TIME ZONE 'UTC');
+                UPDATE "users" SET "first_name" = "u"."first_name", "last_name" = "u"."last_name", "phone" = "u"."phone", "date_of_birth" = "u"."date_of_birth", "marketing_consent" = "u"."marketing_consent", "updated_at" = "u"."updated_at" WHERE id = u.id RETURNING * INTO u;
+                INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (u)."id"::text, unification_sync_hash(u), 0, clock_timestamp(), '')
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash;
+            END IF;
+        END IF;
+            END IF;
+        ELSIF NOT unification_sync_spread(p, q, 'customers', person) THEN
             RETURN false;
         END IF;
-        UPDATE profiles SET "contact_email" = q."contact_email", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "preferences" = q."preferences", "needs" = q."needs", "experience_level" = q."experience_level", "medical_conditions" = q."medical_conditions", "preferred_categories" = q."preferred_categories", "preferred_effects" = q."preferred_effects", "price_range" = q."price_range", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "language" = q."language", "timezone" = q."timezone", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
+        UPDATE profiles SET "contact_email" = q."contact_email", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
     END IF;
 
     RETURN true;
@@ -1060,7 +1221,8 @@ BEGIN
     END IF;
 
     q := p;
-    IF n."preferences" IS DISTINCT FROM o."preferences" THEN
+    IF ("o"."preferences", "o"."purchase_history", "o"."interaction_count", "o"."created_at") IS DISTINCT FROM ("n"."preferences", "n"."purchase_history", "n"."interaction_count", "n"."created_at") THEN
+        IF n."preferences" IS DISTINCT FROM o."preferences" THEN
         q."preferences" := unification_object_changed(q."preferences", o."preferences", n."preferences");
         IF jsonb_typeof(n."preferences") <> 'object' AND unification_json(n."preferences") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1068,7 +1230,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."purchase_history" IS DISTINCT FROM o."purchase_history" THEN
+        IF n."purchase_history" IS DISTINCT FROM o."purchase_history" THEN
         q."purchase_history" := unification_list_changed(q."purchase_history", o."purchase_history", n."purchase_history");
         IF jsonb_typeof(n."purchase_history") <> 'array' AND unification_json(n."purchase_history") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1076,7 +1238,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."interaction_count" IS DISTINCT FROM o."interaction_count" THEN
+        IF n."interaction_count" IS DISTINCT FROM o."interaction_count" THEN
         q."interaction_count" := q."interaction_count" + coalesce(n."interaction_count", 0) - coalesce(o."interaction_count", 0);
         IF p."interaction_count" NOT BETWEEN -2147483648::numeric AND 2147483647 THEN
             -- The column lacks what it cannot hold: so it does after this.
@@ -1086,17 +1248,20 @@ BEGIN
                 AND f.other_table = 'customer_profiles' AND f.other_row = n."customer_id"::text AND f.rule = 'width';
         END IF;
     END IF;
-    IF n."created_at" IS DISTINCT FROM o."created_at" THEN
+        IF n."created_at" IS DISTINCT FROM o."created_at" THEN
         q."created_at" := CASE WHEN o."created_at" AT TIME ZONE 'UTC' IS NOT DISTINCT FROM q."created_at" THEN "n"."created_at" AT TIME ZONE 'UTC' ELSE least(q."created_at", "n"."created_at" AT TIME ZONE 'UTC') END;
     END IF;
+        END IF;
     IF q *<> p THEN
         IF n.updated_at IS DISTINCT FROM o.updated_at THEN
             q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');
         END IF;
-        IF NOT unification_sync_push(p, q, 'customer_profiles', person) THEN
+        IF false THEN
+            NULL;
+        ELSIF NOT unification_sync_spread(p, q, 'customer_profiles', person) THEN
             RETURN false;
         END IF;
-        UPDATE profiles SET "contact_email" = q."contact_email", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "preferences" = q."preferences", "needs" = q."needs", "experience_level" = q."experience_level", "medical_conditions" = q."medical_conditions", "preferred_categories" = q."preferred_categories", "preferred_effects" = q."preferred_effects", "price_range" = q."price_range", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "language" = q."language", "timezone" = q."timezone", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
+        UPDATE profiles SET "preferences" = q."preferences", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
     END IF;
 
     RETURN true;
@@ -1127,10 +1292,11 @@ BEGIN
     END IF;
 
     q := p;
-    IF n."customer_type" IS DISTINCT FROM o."customer_type" AND unification_text(n."customer_type") IS NOT NULL THEN
+    IF ("o"."customer_type", "o"."preferences", "o"."needs", "o"."experience_level", "o"."medical_conditions", "o"."preferred_categories") IS DISTINCT FROM ("n"."customer_type", "n"."preferences", "n"."needs", "n"."experience_level", "n"."medical_conditions", "n"."preferred_categories") THEN
+        IF n."customer_type" IS DISTINCT FROM o."customer_type" AND unification_text(n."customer_type") IS NOT NULL THEN
         q."customer_type" := coalesce("n"."customer_type", 'regular');
     END IF;
-    IF n."preferences" IS DISTINCT FROM o."preferences" THEN
+        IF n."preferences" IS DISTINCT FROM o."preferences" THEN
         q."preferences" := unification_object_changed(q."preferences", o."preferences", n."preferences");
         IF jsonb_typeof(n."preferences") <> 'object' AND unification_json(n."preferences") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1138,7 +1304,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."needs" IS DISTINCT FROM o."needs" THEN
+        IF n."needs" IS DISTINCT FROM o."needs" THEN
         q."needs" := unification_list_changed(q."needs", o."needs", n."needs");
         IF jsonb_typeof(n."needs") <> 'array' AND unification_json(n."needs") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1146,10 +1312,10 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."experience_level" IS DISTINCT FROM o."experience_level" THEN
+        IF n."experience_level" IS DISTINCT FROM o."experience_level" THEN
         q."experience_level" := "n"."experience_level";
     END IF;
-    IF n."medical_conditions" IS DISTINCT FROM o."medical_conditions" THEN
+        IF n."medical_conditions" IS DISTINCT FROM o."medical_conditions" THEN
         q."medical_conditions" := unification_list_changed(q."medical_conditions", o."medical_conditions", n."medical_conditions");
         IF jsonb_typeof(n."medical_conditions") <> 'array' AND unification_json(n."medical_conditions") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1157,7 +1323,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."preferred_categories" IS DISTINCT FROM o."preferred_categories" THEN
+        IF n."preferred_categories" IS DISTINCT FROM o."preferred_categories" THEN
         q."preferred_categories" := unification_list_changed(q."preferred_categories", o."preferred_categories", n."preferred_categories");
         IF jsonb_typeof(n."preferred_categories") <> 'array' AND unification_json(n."preferred_categories") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1165,7 +1331,9 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."preferred_effects" IS DISTINCT FROM o."preferred_effects" THEN
+        END IF;
+        IF ("o"."preferred_effects", "o"."price_range", "o"."purchase_history", "o"."interaction_count", "o"."language", "o"."timezone") IS DISTINCT FROM ("n"."preferred_effects", "n"."price_range", "n"."purchase_history", "n"."interaction_count", "n"."language", "n"."timezone") THEN
+        IF n."preferred_effects" IS DISTINCT FROM o."preferred_effects" THEN
         q."preferred_effects" := unification_list_changed(q."preferred_effects", o."preferred_effects", n."preferred_effects");
         IF jsonb_typeof(n."preferred_effects") <> 'array' AND unification_json(n."preferred_effects") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1173,7 +1341,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."price_range" IS DISTINCT FROM o."price_range" THEN
+        IF n."price_range" IS DISTINCT FROM o."price_range" THEN
         IF unification_json(n."price_range") IS NULL THEN q."price_range" := NULL; ELSIF jsonb_typeof(n."price_range") = 'object' THEN q."price_range" := n."price_range"; END IF;
         IF jsonb_typeof(n."price_range") <> 'object' AND unification_json(n."price_range") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1181,7 +1349,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."purchase_history" IS DISTINCT FROM o."purchase_history" THEN
+        IF n."purchase_history" IS DISTINCT FROM o."purchase_history" THEN
         q."purchase_history" := unification_list_changed(q."purchase_history", o."purchase_history", n."purchase_history");
         IF jsonb_typeof(n."purchase_history") <> 'array' AND unification_json(n."purchase_history") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
@@ -1189,7 +1357,7 @@ BEGIN
             );
         END IF;
     END IF;
-    IF n."interaction_count" IS DISTINCT FROM o."interaction_count" THEN
+        IF n."interaction_count" IS DISTINCT FROM o."interaction_count" THEN
         q."interaction_count" := q."interaction_count" + coalesce(n."interaction_count", 0) - coalesce(o."interaction_count", 0);
         IF p."interaction_count" NOT BETWEEN -2147483648::numeric AND 2147483647 THEN
             -- The column lacks what it cannot hold: so it does after this.
@@ -1199,29 +1367,52 @@ BEGIN
                 AND f.other_table = 'user_profiles' AND f.other_row = n."id"::text AND f.rule = 'width';
         END IF;
     END IF;
-    IF n."language" IS DISTINCT FROM o."language" THEN
+        IF n."language" IS DISTINCT FROM o."language" THEN
         q."language" := "n"."language";
     END IF;
-    IF n."timezone" IS DISTINCT FROM o."timezone" THEN
+        IF n."timezone" IS DISTINCT FROM o."timezone" THEN
         q."timezone" := "n"."timezone";
     END IF;
-    IF n."created_at" IS DISTINCT FROM o."created_at" THEN
+        END IF;
+        IF ("o"."created_at") IS DISTINCT FROM ("n"."created_at") THEN
+        IF n."created_at" IS DISTINCT FROM o."created_at" THEN
         q."created_at" := CASE WHEN o."created_at" AT TIME ZONE 'UTC' IS NOT DISTINCT FROM q."created_at" THEN "n"."created_at" AT TIME ZONE 'UTC' ELSE least(q."created_at", "n"."created_at" AT TIME ZONE 'UTC') END;
     END IF;
+        END IF;
     IF q *<> p THEN
         IF n.updated_at IS DISTINCT FROM o.updated_at THEN
             q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');
         END IF;
-        IF NOT unification_sync_push(p, q, 'user_profiles', person) THEN
+        IF false THEN
+            NULL;
+        ELSIF NOT unification_sync_spread(p, q, 'user_profiles', person) THEN
             RETURN false;
         END IF;
-        UPDATE profiles SET "contact_email" = q."contact_email", "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "preferences" = q."preferences", "needs" = q."needs", "experience_level" = q."experience_level", "medical_conditions" = q."medical_conditions", "preferred_categories" = q."preferred_categories", "preferred_effects" = q."preferred_effects", "price_range" = q."price_range", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "language" = q."language", "timezone" = q."timezone", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
+        UPDATE profiles SET "customer_type" = q."customer_type", "preferences" = q."preferences", "needs" = q."needs", "experience_level" = q."experience_level", "medical_conditions" = q."medical_conditions", "preferred_categories" = q."preferred_categories", "preferred_effects" = q."preferred_effects", "price_range" = q."price_range", "purchase_history" = q."purchase_history", "interaction_count" = q."interaction_count", "language" = q."language", "timezone" = q."timezone", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id;
     END IF;
 
     RETURN true;
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_users_carry(person uuid, o "users", n "users") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    locked text;
+BEGIN
+    -- Who they are by now, the profile says when it is read.
+    locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+    IF n.session_id IS DISTINCT FROM o.session_id THEN
+        PERFORM unification_sync_session(n);
+    END IF;
+    IF NOT unification_sync_from_users(person, o, n) THEN
+        PERFORM unification_sync_hand_over(unification_sync_person(person), 'users', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(unification_sync_person(person));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION unification_sync_users_changed(o "users", n "users") RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -1230,16 +1421,8 @@ DECLARE
 BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_users_arrived(n);
-        RETURN;
-    END IF;
-    person := unification_sync_person(person);
-    IF n.session_id IS DISTINCT FROM o.session_id THEN
-        PERFORM unification_sync_session(n);
-    END IF;
-    IF NOT unification_sync_from_users(person, o, n) THEN
-        PERFORM unification_sync_hand_over(person, 'users', to_jsonb(o), to_jsonb(n));
-    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-        PERFORM unification_sync_settle(person);
+    ELSE
+        PERFORM unification_sync_users_carry(person, o, n);
     END IF;
 END
 $$;
@@ -1249,20 +1432,63 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
-        WHERE ("o"."email", "o"."active", "o"."email_verified", "o"."phone_verified", "o"."session_id", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."email", "n"."active", "n"."email_verified", "n"."phone_verified", "n"."session_id", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") ORDER BY 3, n."id"
-    LOOP
-        PERFORM unification_sync_wrote(change.n, false);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        PERFORM unification_sync_users_changed(change.o, change.n);
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner,
+        n."id" = o."id" AND ("o"."email", "o"."active", "o"."email_verified", "o"."phone_verified", "o"."session_id", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."email", "n"."active", "n"."email_verified", "n"."phone_verified", "n"."session_id", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner
+            FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE ("o"."email", "o"."active", "o"."email_verified", "o"."phone_verified", "o"."session_id", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."email", "n"."active", "n"."email_verified", "n"."phone_verified", "n"."session_id", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") ORDER BY 3, n."id"
+        LOOP
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_users_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_users_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+        END LOOP;
+    ELSIF change.matters THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('users', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_users_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_users_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+    END IF;
     RETURN NULL;
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_customers_carry(person uuid, o "customers", n "customers") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    locked text;
+BEGIN
+    -- Who they are by now, the profile says when it is read.
+    locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+    IF n.user_id IS DISTINCT FROM o.user_id THEN
+        PERFORM unification_sync_linked(o, n);
+    END IF;
+    IF NOT unification_sync_from_customers(person, o, n) THEN
+        PERFORM unification_sync_hand_over(unification_sync_person(person), 'customers', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(unification_sync_person(person));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION unification_sync_customers_changed(o "customers", n "customers") RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -1271,16 +1497,8 @@ DECLARE
 BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_customers_arrived(n);
-        RETURN;
-    END IF;
-    person := unification_sync_person(person);
-    IF n.user_id IS DISTINCT FROM o.user_id THEN
-        PERFORM unification_sync_linked(o, n);
-    END IF;
-    IF NOT unification_sync_from_customers(person, o, n) THEN
-        PERFORM unification_sync_hand_over(person, 'customers', to_jsonb(o), to_jsonb(n));
-    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-        PERFORM unification_sync_settle(person);
+    ELSE
+        PERFORM unification_sync_customers_carry(person, o, n);
     END IF;
 END
 $$;
@@ -1290,20 +1508,61 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
-        WHERE o *<> n ORDER BY 3, n."id"
-    LOOP
-        PERFORM unification_sync_wrote(change.n, false);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        PERFORM unification_sync_customers_changed(change.o, change.n);
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner,
+        n."id" = o."id" AND o *<> n AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner
+            FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE o *<> n ORDER BY 3, n."id"
+        LOOP
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_customers_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_customers_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+        END LOOP;
+    ELSIF change.matters THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customers', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_customers_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_customers_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+    END IF;
     RETURN NULL;
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_carry(person uuid, o "customer_profiles", n "customer_profiles") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    locked text;
+BEGIN
+    -- Who they are by now, the profile says when it is read.
+    locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+
+    IF NOT unification_sync_from_customer_profiles(person, o, n) THEN
+        PERFORM unification_sync_hand_over(unification_sync_person(person), 'customer_profiles', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(unification_sync_person(person));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_changed(o "customer_profiles", n "customer_profiles") RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -1312,14 +1571,8 @@ DECLARE
 BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_customer_profiles_arrived(n);
-        RETURN;
-    END IF;
-    person := unification_sync_person(person);
-
-    IF NOT unification_sync_from_customer_profiles(person, o, n) THEN
-        PERFORM unification_sync_hand_over(person, 'customer_profiles', to_jsonb(o), to_jsonb(n));
-    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-        PERFORM unification_sync_settle(person);
+    ELSE
+        PERFORM unification_sync_customer_profiles_carry(person, o, n);
     END IF;
 END
 $$;
@@ -1329,20 +1582,61 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner FROM before AS o JOIN after AS n ON n."customer_id" = o."customer_id"
-        WHERE o *<> n ORDER BY 3, n."customer_id"
-    LOOP
-        PERFORM unification_sync_wrote(change.n, false);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner,
+        n."customer_id" = o."customer_id" AND o *<> n AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner
+            FROM before AS o JOIN after AS n ON n."customer_id" = o."customer_id" WHERE o *<> n ORDER BY 3, n."customer_id"
+        LOOP
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customer_profiles', (change.n)."customer_id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_customer_profiles_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+        END LOOP;
+    ELSIF change.matters THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('customer_profiles', (change.n)."customer_id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_customer_profiles_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+    END IF;
     RETURN NULL;
 END
 $$;
 
+CREATE OR REPLACE FUNCTION unification_sync_user_profiles_carry(person uuid, o "user_profiles", n "user_profiles") RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    locked text;
+BEGIN
+    -- Who they are by now, the profile says when it is read.
+    locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+
+    IF NOT unification_sync_from_user_profiles(person, o, n) THEN
+        PERFORM unification_sync_hand_over(unification_sync_person(person), 'user_profiles', to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(unification_sync_person(person));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION unification_sync_user_profiles_changed(o "user_profiles", n "user_profiles") RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -1351,14 +1645,8 @@ DECLARE
 BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_user_profiles_arrived(n);
-        RETURN;
-    END IF;
-    person := unification_sync_person(person);
-
-    IF NOT unification_sync_from_user_profiles(person, o, n) THEN
-        PERFORM unification_sync_hand_over(person, 'user_profiles', to_jsonb(o), to_jsonb(n));
-    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-        PERFORM unification_sync_settle(person);
+    ELSE
+        PERFORM unification_sync_user_profiles_carry(person, o, n);
     END IF;
 END
 $$;
@@ -1368,29 +1656,58 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner FROM before AS o JOIN after AS n ON n."id" = o."id"
-        WHERE o *<> n ORDER BY 3, n."id"
-    LOOP
-        PERFORM unification_sync_wrote(change.n, false);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        PERFORM unification_sync_user_profiles_changed(change.o, change.n);
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner,
+        n."id" = o."id" AND o *<> n AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner
+            FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE o *<> n ORDER BY 3, n."id"
+        LOOP
+            INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('user_profiles', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_user_profiles_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_user_profiles_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+        END LOOP;
+    ELSIF change.matters THEN
+        INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ('user_profiles', (change.n)."id"::text, unification_sync_hash(change.n), 1, clock_timestamp(), session_user)
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash,
+            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_user_profiles_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_user_profiles_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
+    END IF;
     RETURN NULL;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT unification_text(address) IS NULL OR EXISTS (
-        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address))
+CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN unification_text(address) IS NULL OR EXISTS (
+        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address));
+END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
+CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
         SELECT FROM legacy_identities AS i
-        WHERE i.user_id = login.id AND i."case" IN ('new_user', 'separate'))
+        WHERE i.user_id = login.id AND i."case" IN ('new_user', 'separate'));
+END
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_identify(
@@ -1425,13 +1742,17 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers) RETURNS uuid LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    made uuid := gen_random_uuid();
+BEGIN
     INSERT INTO users (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
         terms_accepted, created_at, updated_at)
-    VALUES (gen_random_uuid(), login,
+    VALUES (made, login,
         '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
-        'customer'::user_role_simple, n.is_active, false, false, false, false, n.created_at, n.updated_at)
-    RETURNING id
+        'customer'::user_role_simple, n.is_active, false, false, false, false, n.created_at, n.updated_at);
+    RETURN made;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION unification_sync_free_address() RETURNS trigger
@@ -1463,10 +1784,10 @@ BEGIN
     IF (unification_address("n"."address") IS NOT NULL OR unification_text("n"."city") IS NOT NULL OR unification_text("n"."state") IS NOT NULL OR unification_text("n"."postal_code") IS NOT NULL OR nullif(unification_text("n"."country"), 'USA') IS NOT NULL) THEN
         IF wins OR NOT (unification_address("q"."address") IS NOT NULL OR unification_text("q"."city") IS NOT NULL OR unification_text("q"."state") IS NOT NULL OR unification_text("q"."postal_code") IS NOT NULL OR nullif(unification_text("q"."country"), 'USA') IS NOT NULL) THEN
             q."address" := unification_address("n"."address");
-            q."city" := coalesce(unification_text("n"."city"), unification_part(unification_object("n"."address"), 'city', 100));
-            q."state" := coalesce(unification_text("n"."state"), unification_part(unification_object("n"."address"), 'province', 50));
-            q."postal_code" := coalesce(unification_text("n"."postal_code"), unification_part(unification_object("n"."address"), 'postal_code', 20));
-            q."country" := coalesce(nullif(unification_text("n"."country"), 'USA'), unification_part(unification_object("n"."address"), 'country', 100), unification_text("n"."country"));
+            q."city" := coalesce(unification_text("n"."city"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'city', 100) END);
+            q."state" := coalesce(unification_text("n"."state"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'province', 50) END);
+            q."postal_code" := coalesce(unification_text("n"."postal_code"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'postal_code', 20) END);
+            q."country" := coalesce(nullif(unification_text("n"."country"), 'USA'), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'country', 100) END, unification_text("n"."country"));
         ELSE
             IF (unification_address("n"."address") IS NOT NULL AND "n"."address" IS DISTINCT FROM q."address") THEN
             INSERT INTO field_conflicts (profile_id, field, rule, chosen_value, chosen_table, chosen_row, other_value, other_table,
@@ -1643,7 +1964,7 @@ BEGIN
             p."marketing_consent" := "n"."marketing_consent" IS TRUE;
             p."sms_consent" := "n"."sms_consent" IS TRUE;
             p."is_verified" := "n"."is_verified" IS TRUE;
-            PERFORM unification_sync_push(p, q, 'customers', person);
+            PERFORM unification_sync_spread(p, q, 'customers', person);
         END IF;
         RETURN;
     END IF;
@@ -1664,15 +1985,16 @@ BEGIN
         (SELECT coalesce(max(i.position), 0) + 1 FROM legacy_identities AS i WHERE i.user_id = owner), why);
     IF kind IN ('new_user', 'separate') THEN
         INSERT INTO profiles (id, user_id, contact_email, "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at")
-        VALUES (n.id, owner, CASE kind WHEN 'separate' THEN n.email END, unification_text("n"."first_name"), unification_text("n"."last_name"), unification_text("n"."phone"), "n"."date_of_birth", unification_address("n"."address"), coalesce(unification_text("n"."city"), unification_part(unification_object("n"."address"), 'city', 100)), coalesce(unification_text("n"."state"), unification_part(unification_object("n"."address"), 'province', 50)), coalesce(unification_text("n"."postal_code"), unification_part(unification_object("n"."address"), 'postal_code', 20)), coalesce(nullif(unification_text("n"."country"), 'USA'), unification_part(unification_object("n"."address"), 'country', 100), unification_text("n"."country")), coalesce("n"."loyalty_points", 0), coalesce(unification_text(coalesce("n"."customer_type", 'regular')), 'regular'), unification_text("n"."preferred_payment_method"), coalesce("n"."total_spent", 0), coalesce("n"."order_count", 0), "n"."last_order_date" AT TIME ZONE 'UTC', "n"."marketing_consent" IS TRUE, "n"."sms_consent" IS TRUE, unification_list("n"."tags"), unification_text("n"."notes"), "n"."is_verified" IS TRUE, "n"."created_at" AT TIME ZONE 'UTC', "n"."updated_at" AT TIME ZONE 'UTC');
+        VALUES (n.id, owner, CASE kind WHEN 'separate' THEN n.email END, unification_text("n"."first_name"), unification_text("n"."last_name"), unification_text("n"."phone"), "n"."date_of_birth", unification_address("n"."address"), coalesce(unification_text("n"."city"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'city', 100) END), coalesce(unification_text("n"."state"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'province', 50) END), coalesce(unification_text("n"."postal_code"), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'postal_code', 20) END), coalesce(nullif(unification_text("n"."country"), 'USA'), CASE WHEN strpos("n"."address", '{') > 0 THEN unification_part(unification_object("n"."address"), 'country', 100) END, unification_text("n"."country")), coalesce("n"."loyalty_points", 0), coalesce(unification_text(coalesce("n"."customer_type", 'regular')), 'regular'), unification_text("n"."preferred_payment_method"), coalesce("n"."total_spent", 0), coalesce("n"."order_count", 0), "n"."last_order_date" AT TIME ZONE 'UTC', "n"."marketing_consent" IS TRUE, "n"."sms_consent" IS TRUE, unification_list("n"."tags"), unification_text("n"."notes"), "n"."is_verified" IS TRUE, "n"."created_at" AT TIME ZONE 'UTC', "n"."updated_at" AT TIME ZONE 'UTC');
         IF jsonb_typeof(n."tags") <> 'array' AND unification_json(n."tags") IS NOT NULL THEN
             PERFORM unification_sync_left_out(
                 n.id, 'tags', 'shape', 'profiles', n.id::text, '[]', 'customers', n.id::text, n."tags");
         END IF;
-        INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
-        SELECT n.id, coalesce(r.merged_into_id, r.id), why FROM profiles AS r
-        WHERE r.user_id = ANY(others) AND why IS NOT NULL
-        ON CONFLICT DO NOTHING;
+        IF why IS NOT NULL THEN
+            INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
+            SELECT n.id, coalesce(r.merged_into_id, r.id), why FROM profiles AS r WHERE r.user_id = ANY(others)
+            ON CONFLICT DO NOTHING;
+        END IF;
         person := n.id;
     ELSE
         SELECT coalesce(r.merged_into_id, r.id) INTO person FROM profiles AS r WHERE r.user_id = owner;
@@ -1685,7 +2007,7 @@ BEGIN
         IF kind = 'linked' AND NOT unification_same_address(n.email, owner) THEN
             q.contact_email := n.email;
         END IF;
-        PERFORM unification_sync_push(p, q, 'customers', person);
+        PERFORM unification_sync_spread(p, q, 'customers', person);
         UPDATE profiles SET contact_email = q.contact_email, "first_name" = q."first_name", "last_name" = q."last_name", "phone" = q."phone", "date_of_birth" = q."date_of_birth", "address" = q."address", "city" = q."city", "state" = q."state", "postal_code" = q."postal_code", "country" = q."country", "loyalty_points" = q."loyalty_points", "customer_type" = q."customer_type", "preferred_payment_method" = q."preferred_payment_method", "total_spent" = q."total_spent", "order_count" = q."order_count", "last_order_date" = q."last_order_date", "marketing_consent" = q."marketing_consent", "sms_consent" = q."sms_consent", "tags" = q."tags", "notes" = q."notes", "is_verified" = q."is_verified", "created_at" = q."created_at", "updated_at" = q."updated_at" WHERE id = p.id AND q *<> p;
         IF kind = 'linked' THEN
             -- It is the row that stands for the person now: what it did not say is filled in.
@@ -1704,7 +2026,7 @@ BEGIN
             p."marketing_consent" := "n"."marketing_consent" IS TRUE;
             p."sms_consent" := "n"."sms_consent" IS TRUE;
             p."is_verified" := "n"."is_verified" IS TRUE;
-            PERFORM unification_sync_push(p, q, 'customers', person);
+            PERFORM unification_sync_spread(p, q, 'customers', person);
         END IF;
     END IF;
     IF EXISTS (SELECT FROM legacy_handovers) THEN
@@ -1848,7 +2170,7 @@ BEGIN
         person := unification_sync_person(n.id);
         nothing := unification_sync_as_legacy_has_it(n);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF NOT unification_sync_push(nothing, n, 'profiles', person) THEN
+        IF NOT unification_sync_spread(nothing, n, 'profiles', person) THEN
             PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(nothing), to_jsonb(n));
         END IF;
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
@@ -2095,7 +2417,6 @@ DECLARE
     owner uuid;
     survivor uuid;
 BEGIN
-    -- The lock makes a merge wait for the order, and the order for a merge.
     SELECT p.user_id, p.merged_into_id INTO owner, survivor
     FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id
     WHERE i.customer_id = customer FOR KEY SHARE OF p;
@@ -2110,6 +2431,7 @@ CREATE OR REPLACE FUNCTION unification_sync_order_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     owner uuid;
+    survivor uuid;
     is_new boolean := TG_OP = 'INSERT';
 BEGIN
     IF NEW.customer_id IS NULL THEN
@@ -2120,7 +2442,12 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    owner := unification_sync_order_owner(NEW.customer_id);
+    SELECT p.user_id, p.merged_into_id INTO owner, survivor
+    FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id
+    WHERE i.customer_id = NEW.customer_id FOR KEY SHARE OF p;
+    IF survivor IS NOT NULL THEN
+        SELECT user_id INTO owner FROM profiles WHERE id = survivor;
+    END IF;
     IF owner IS NULL OR owner = NEW.user_id THEN
         RETURN NEW;
     END IF;

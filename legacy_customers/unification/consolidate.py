@@ -279,14 +279,19 @@ def _block_cell(sources: Sources, field: Field, alone: bool) -> sql.Composable:
     if alone:
         return sql.SQL("CASE WHEN c.id IS NULL THEN {} ELSE {} END").format(sql.Literal(field.default), own)
     address = cell(BLOCK[0])
-    part = sql.SQL(
-        "CASE WHEN strpos({0}, '{{') > 0 THEN unification_part(unification_object({0}), {1}, {2}) END"
-    ).format(address, sql.Literal(ADDRESS_KEYS[field.column]), sql.Literal(field.width))
+    part = address_part(address, field)
     if field.default is None:
         return sql.SQL("coalesce({}, {})").format(own, part)
     return sql.SQL("CASE WHEN c.id IS NULL THEN {0} ELSE coalesce(nullif({1}, {0}), {2}, {1}) END").format(
         sql.Literal(DEFAULT_COUNTRY), own, part
     )
+
+
+def address_part(address: sql.Composable, field: Field) -> sql.Composed:
+    """The part of a JSON address that fills the column, where the address can be one: few are, and parsing costs."""
+    return sql.SQL(
+        "CASE WHEN strpos({0}, '{{') > 0 THEN unification_part(unification_object({0}), {1}, {2}) END"
+    ).format(address, sql.Literal(ADDRESS_KEYS[field.column]), sql.Literal(field.width))
 
 
 # Where to write, when it is not the login: a separate guest's address as it was, or a linked row's other address.

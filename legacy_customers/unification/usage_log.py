@@ -83,10 +83,10 @@ INSERT_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log_insert BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition})"
     " EXECUTE FUNCTION {function}()"
 )
-# Which columns a statement names costs nothing to know.
+# Which columns a statement names costs nothing to know, and that it is the sync's less than a call.
 UPDATE_TRIGGER = sql.SQL(
     "CREATE OR REPLACE TRIGGER unification_log_update BEFORE UPDATE OF {columns} ON {table} FOR EACH STATEMENT"
-    " EXECUTE FUNCTION unification_log()"
+    " WHEN (current_setting('unification.sync', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION unification_log()"
 )
 
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import psycopg
@@ -388,6 +389,40 @@ def test_removed_and_installed_again_it_leaves_nothing_and_works(shop: str) -> N
         sync.install(cursor, sources)
     run("UPDATE customers SET phone = 'seen' WHERE id = %s", LINKED)
     assert profile("phone") == "seen"
+
+
+def test_functions_of_an_earlier_release_are_replaced_where_it_is_on(shop: str) -> None:
+    renew = import_module("legacy_customers.migrations.0020_cheap_sync").forwards
+    run(
+        "CREATE OR REPLACE FUNCTION unification_sync_customers_carry(person uuid, o customers, n customers) RETURNS void"
+        " LANGUAGE plpgsql AS $$ BEGIN END $$"
+    )
+    run("UPDATE customers SET phone = 'unseen' WHERE id = %s", LINKED)
+    assert profile("phone") != "unseen"
+    with connection.schema_editor(atomic=False) as schema_editor:
+        renew(None, schema_editor)
+    run("UPDATE customers SET phone = 'seen' WHERE id = %s", LINKED)
+    assert profile("phone") == "seen"
+    with transaction.atomic(), connection.cursor() as cursor:
+        sync.drop_triggers(cursor)
+        sync.drop_functions(cursor)
+    with connection.schema_editor(atomic=False) as schema_editor:
+        renew(None, schema_editor)
+    assert one("SELECT count(*) FROM pg_proc WHERE proname LIKE 'unification\\_sync%%'") == 0
+
+
+@pytest.mark.parametrize("table", ["customers", "users", "profiles"])
+def test_statement_of_one_row_and_of_many_are_both_carried_in_one_session(undone: None, table: str) -> None:
+    one_row = {"customers": LINKED, "users": LINKED_USER, "profiles": LINKED}[table]
+    differing = """SELECT count(*) FROM profiles AS p JOIN users AS u ON u.id = p.user_id JOIN customers AS c ON c.user_id = u.id
+        WHERE p.merged_into_id IS NULL AND (p.phone, u.phone, c.phone) IS DISTINCT FROM (%s, %s, %s)"""
+    for phone in ("first", "second"):
+        statement = sql.SQL("UPDATE {} SET phone = %s WHERE id = %s").format(sql.Identifier(table))
+        run(statement, f"{phone} of one", one_row)
+        assert {profile("phone"), customer("phone"), user("phone")} == {f"{phone} of one"}
+        condition = "merged_into_id IS NULL" if table == "profiles" else "true"
+        run(sql.SQL("UPDATE {} SET phone = %s WHERE {}").format(sql.Identifier(table), sql.SQL(condition)), phone)
+        assert one(differing, phone, phone, phone) == 0
 
 
 @pytest.mark.parametrize("table", ["users", "customers", "customer_profiles", "user_profiles", "orders"])

@@ -170,6 +170,19 @@ def install(cursor: CursorWrapper, sources: Sources) -> None:
     install_triggers(cursor)
 
 
+IS_ON = """
+SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('customers') AND tgname = 'unification_sync_updated')
+"""
+
+
+def renew(connection: BaseDatabaseWrapper, sources: Sources) -> None:
+    """Replace the functions of a sync that is on, under its writers: each ends with those that it began with."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(IS_ON)
+        if cursor.fetchone()[0]:
+            install_functions(cursor, sources)
+
+
 # What the rules of identity look for with every new row, and what an export of a person does.
 INDEXES: dict[str, sql.SQL] = {
     "users_unification_email": sql.SQL("users (unification_email(email))"),

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from ..consolidate import chosen, has_address, said
+from ..consolidate import address_part, chosen, has_address, said
 from ..field_map import ADDRESS_KEYS, DEFAULT_COUNTRY, FIELD_MAP, Field, Rule, Table, fields_of
 from ..sources import Sources
 from .from_legacy import profile_value
@@ -128,9 +128,7 @@ def first_value(sources: Sources, field: Field) -> sql.Composable:
     own = said(field, value)
     match field.rule:
         case Rule.BLOCK if field.column in ADDRESS_KEYS:
-            part = sql.SQL("unification_part(unification_object({}), {}, {})").format(
-                sources.address("n"), sql.Literal(ADDRESS_KEYS[field.column]), sql.Literal(field.width)
-            )
+            part = address_part(sources.address("n"), field)
             if field.default is None:
                 return sql.SQL("coalesce({}, {})").format(own, part)
             return sql.SQL("coalesce(nullif({0}, {1}), {2}, {0})").format(own, sql.Literal(DEFAULT_COUNTRY), part)

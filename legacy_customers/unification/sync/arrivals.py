@@ -44,7 +44,7 @@ BEGIN
             SELECT * INTO q FROM profiles WHERE id = person;
             p := q;
             {as_written}
-            PERFORM unification_sync_push(p, q, 'customers', person);
+            PERFORM unification_sync_spread(p, q, 'customers', person);
         END IF;
         RETURN;
     END IF;
@@ -67,10 +67,11 @@ BEGIN
         INSERT INTO profiles (id, user_id, contact_email, {columns})
         VALUES (n.id, owner, CASE kind WHEN 'separate' THEN n.email END, {values});
         {misshapen}
-        INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
-        SELECT n.id, coalesce(r.merged_into_id, r.id), why FROM profiles AS r
-        WHERE r.user_id = ANY(others) AND why IS NOT NULL
-        ON CONFLICT DO NOTHING;
+        IF why IS NOT NULL THEN
+            INSERT INTO merge_suggestions (profile_id, other_profile_id, reason)
+            SELECT n.id, coalesce(r.merged_into_id, r.id), why FROM profiles AS r WHERE r.user_id = ANY(others)
+            ON CONFLICT DO NOTHING;
+        END IF;
         person := n.id;
     ELSE
         SELECT coalesce(r.merged_into_id, r.id) INTO person FROM profiles AS r WHERE r.user_id = owner;
@@ -83,13 +84,13 @@ BEGIN
         IF kind = 'linked' AND NOT unification_same_address(n.email, owner) THEN
             q.contact_email := n.email;
         END IF;
-        PERFORM unification_sync_push(p, q, 'customers', person);
+        PERFORM unification_sync_spread(p, q, 'customers', person);
         UPDATE profiles SET contact_email = q.contact_email, {assigned} WHERE id = p.id AND q *<> p;
         IF kind = 'linked' THEN
             -- It is the row that stands for the person now: what it did not say is filled in.
             p := q;
             {as_written}
-            PERFORM unification_sync_push(p, q, 'customers', person);
+            PERFORM unification_sync_spread(p, q, 'customers', person);
         END IF;
     END IF;
     IF EXISTS (SELECT FROM legacy_handovers) THEN
@@ -219,7 +220,7 @@ BEGIN
         person := unification_sync_person(n.id);
         nothing := unification_sync_as_legacy_has_it(n);
         PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF NOT unification_sync_push(nothing, n, 'profiles', person) THEN
+        IF NOT unification_sync_spread(nothing, n, 'profiles', person) THEN
             PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(nothing), to_jsonb(n));
         END IF;
         PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);

@@ -139,7 +139,7 @@ BEGIN
     LOOP
         SELECT * INTO p FROM profiles WHERE id = survivor;
         q := unification_sync_absorb(p, c, false);
-        PERFORM unification_sync_push(p, q, 'customers', survivor);
+        PERFORM unification_sync_spread(p, q, 'customers', survivor);
         UPDATE profiles SET {assigned} WHERE id = survivor;
     END LOOP;
     FOR cp IN SELECT r.* FROM legacy_attachments AS a JOIN customer_profiles AS r ON r.customer_id = a.key

@@ -4,7 +4,20 @@ from psycopg import sql
 
 from ..field_map import FIELD_MAP, Field, Kind, Rule, Table, fields_of
 from ..sources import BACKUP_KEYS, Sources
-from .to_legacy import LOGIN_COLUMNS, PRIMARY, between, locked
+from .to_legacy import (
+    CUSTOMERS,
+    LOGIN_COLUMNS,
+    PRIMARY,
+    USERS,
+    between,
+    in_groups,
+    lock_customer,
+    lock_login,
+    locked,
+    noted,
+    row,
+    write,
+)
 
 # Whose row it is: the profile that the person has by now.
 OWNER: dict[Table, sql.SQL] = {
@@ -46,7 +59,9 @@ BEGIN
     {carry}
     IF q *<> p THEN
         {times}
-        IF NOT unification_sync_push(p, q, {table}, person{own}) THEN
+        IF {is_own} THEN
+            {to_other_copy}
+        ELSIF NOT unification_sync_spread(p, q, {table}, person) THEN
             RETURN false;
         END IF;
         UPDATE profiles SET {assigned} WHERE id = p.id;
@@ -61,6 +76,22 @@ $$
 # A row that has changed: whose it is, and what of it is theirs.
 CHANGED = sql.SQL(
     """
+CREATE OR REPLACE FUNCTION unification_sync_{name}_carry(person uuid, o {relation}, n {relation}) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    locked text;
+BEGIN
+    -- Who they are by now, the profile says when it is read.
+    locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+    {first}
+    IF NOT unification_sync_from_{name}(person, o, n) THEN
+        PERFORM unification_sync_hand_over(unification_sync_person(person), {table}, to_jsonb(o), to_jsonb(n));
+    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+        PERFORM unification_sync_settle(unification_sync_person(person));
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION unification_sync_{name}_changed(o {relation}, n {relation}) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -69,20 +100,15 @@ DECLARE
 BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_{name}_arrived(n);
-        RETURN;
-    END IF;
-    person := unification_sync_person(person);
-    {first}
-    IF NOT unification_sync_from_{name}(person, o, n) THEN
-        PERFORM unification_sync_hand_over(person, {table}, to_jsonb(o), to_jsonb(n));
-    ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-        PERFORM unification_sync_settle(person);
+    ELSE
+        PERFORM unification_sync_{name}_carry(person, o, n);
     END IF;
 END
 $$
 """
 )
 
+# One row, as applications write them, is found without a join.
 UPDATED = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_{name}_updated() RETURNS trigger
@@ -90,20 +116,35 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     change record;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner FROM before AS o JOIN after AS n ON n.{key} = o.{key}
-        WHERE {changed} ORDER BY 3, n.{key}
-    LOOP
-        PERFORM unification_sync_wrote(change.n, false);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        PERFORM unification_sync_{name}_changed(change.o, change.n);
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner,
+        n.{key} = o.{key} AND {changed} AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner
+            FROM before AS o JOIN after AS n ON n.{key} = o.{key} WHERE {changed} ORDER BY 3, n.{key}
+        LOOP
+            {follow}
+        END LOOP;
+    ELSIF change.matters THEN
+        {follow}
+    END IF;
     RETURN NULL;
 END
 $$
 """
+)
+FOLLOW = sql.SQL(
+    """{noted}
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF change.owner IS NULL THEN
+                PERFORM unification_sync_{name}_changed(change.o, change.n);
+            ELSE
+                marked := unification_sync_{name}_carry(change.owner, change.o, change.n);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);"""
 )
 
 
@@ -122,7 +163,7 @@ def profile_value(sources: Sources, table: Table, field: Field) -> sql.Composabl
     return value
 
 
-def carried(sources: Sources, table: Table, field: Field) -> sql.Composable | None:
+def carried(sources: Sources, table: Table, field: Field) -> sql.Composed | None:
     """The statement that carries a changed cell (from `o` to `n`) over to the profile `q`."""
     name = sql.Identifier(field.column)
     parts: dict[str, sql.Composable] = {
@@ -224,9 +265,11 @@ def _block(sources: Sources) -> sql.Composed:
 # Where to write, as the take-over decides it: the row's own address, where it is not the login. A guest's address leads to
 # the account that was made for it.
 LOCK_LOGIN = sql.SQL(
-    """is_primary := n.email IS DISTINCT FROM o.email AND n.id = ({primary});
-    IF is_primary THEN
+    """IF n.email IS DISTINCT FROM o.email THEN
+        is_primary := n.id = ({primary});
+        IF is_primary THEN
         {lock}
+        END IF;
     END IF;"""
 )
 EMAIL_OF_CUSTOMER = sql.SQL(
@@ -248,18 +291,18 @@ VERIFIED_AND_LOGIN = sql.SQL(
 )
 LOCK_OWN_CUSTOMER = sql.SQL(
     """IF (n.email, n.active) IS DISTINCT FROM (o.email, o.active) THEN
-        primary_id := ({primary});
-        IF primary_id IS NOT NULL THEN
+        own_id := ({primary});
+        IF own_id IS NOT NULL THEN
         {lock}
         END IF;
     END IF;"""
 )
 WRITE_OWN_CUSTOMER = sql.SQL(
-    """IF c.id IS NOT NULL THEN
+    """IF own_id IS NOT NULL THEN
         UPDATE customers SET
             email = CASE WHEN n.email IS DISTINCT FROM o.email AND n.email IS NOT NULL THEN n.email ELSE email END,
             is_active = CASE WHEN n.active IS DISTINCT FROM o.active THEN n.active ELSE is_active END
-        WHERE id = c.id AND (
+        WHERE id = own_id AND (
             n.email IS DISTINCT FROM o.email AND n.email IS NOT NULL AND email IS DISTINCT FROM n.email
             OR n.active IS DISTINCT FROM o.active AND is_active IS DISTINCT FROM n.active)
         RETURNING * INTO c;
@@ -270,20 +313,43 @@ WRITE_OWN_CUSTOMER = sql.SQL(
 )
 
 
+# The login's copy of what its own customers row says.
+TO_LOGIN = sql.SQL(
+    """IF ({before}) IS DISTINCT FROM ({after}) THEN
+        {lock}
+        {write}
+            END IF;"""
+)
+# Beside the fields of the table.
+ALSO_REACHED = {Table.CUSTOMERS: ("contact_email",), Table.USERS: ("contact_email", "is_verified")}
+
+
 def _from(sources: Sources, table: Table) -> sql.Composed:
-    carry = [carried(sources, table, field) for field in fields_of(table)]
+    found = [(field, carried(sources, table, field)) for field in fields_of(table)]
+    carry: list[sql.Composable] = [
+        in_groups("o", "n", [(field, statement) for field, statement in found if statement is not None])
+    ]
+    # What of a profile a row of this table can change: no more is written, so that what is made of the rest stays as it is.
+    reached = [*ALSO_REACHED.get(table, ()), *(field.column for field in fields_of(table))]
     parts: dict[str, sql.Composable] = {
         "declared": sql.SQL(""),
         "lock_more": sql.SQL(""),
         "more": sql.SQL(""),
-        "own": sql.SQL(""),
+        "is_own": sql.SQL("false"),
+        "to_other_copy": sql.SQL("NULL;"),
     }
     if table is Table.CUSTOMERS:
         carry += [_block(sources), EMAIL_OF_CUSTOMER]
         parts |= {
-            "declared": sql.SQL("is_primary boolean;\n    u users;"),
+            "declared": sql.SQL("is_primary boolean;\n    u users;\n    old_u users;"),
             # A linked row is the primary one, and says it already; not where somebody else has written to it since.
-            "own": sql.SQL(", CASE WHEN n.user_id = p.user_id AND NOT is_late THEN n.id END"),
+            "is_own": sql.SQL("n.user_id = p.user_id AND NOT is_late"),
+            "to_other_copy": TO_LOGIN.format(
+                before=row("p", USERS),
+                after=row("q", USERS),
+                lock=lock_login(),
+                write=write(sources, Table.USERS, USERS),
+            ),
             "lock_more": LOCK_LOGIN.format(
                 primary=PRIMARY.format(user=sql.SQL("p.user_id")), lock=locked("users", "u", sql.SQL("p.user_id"))
             ),
@@ -291,24 +357,29 @@ def _from(sources: Sources, table: Table) -> sql.Composed:
     if table is Table.USERS:
         carry.append(VERIFIED_AND_LOGIN)
         parts |= {
-            "declared": sql.SQL("primary_id uuid;\n    c customers;"),
+            "declared": sql.SQL(
+                "own_id uuid;\n    primary_id uuid;\n    c customers;\n    old_c customers;\n    login text;\n    origin text := 'users';"
+            ),
+            "is_own": sql.SQL("n.id = p.user_id AND NOT is_late"),
+            "to_other_copy": sql.SQL("\n        ").join(
+                [lock_customer(), write(sources, Table.CUSTOMERS, tuple(f for f in CUSTOMERS if f.column in reached))]
+            ),
             "lock_more": LOCK_OWN_CUSTOMER.format(
-                primary=PRIMARY.format(user=sql.SQL("n.id")), lock=locked("customers", "c", sql.SQL("primary_id"))
+                primary=PRIMARY.format(user=sql.SQL("n.id")), lock=locked("customers", "c", sql.SQL("own_id"))
             ),
             "more": WRITE_OWN_CUSTOMER,
         }
-    names = ["contact_email", *(field.column for field in FIELD_MAP)]
     return FROM.format(
         name=sql.SQL(table.value),
         relation=sql.Identifier(table),
         table=sql.Literal(str(table)),
         lock_profile=locked("profiles", "p", sql.SQL("person")),
-        carry=sql.SQL("\n    ").join(statement for statement in carry if statement is not None),
+        carry=sql.SQL("\n    ").join(carry),
         times=sql.SQL(
             "IF n.updated_at IS DISTINCT FROM o.updated_at THEN\n"
             "            q.updated_at := greatest(q.updated_at, n.updated_at AT TIME ZONE 'UTC');\n        END IF;"
         ),
-        assigned=sql.SQL(", ").join(sql.SQL("{0} = q.{0}").format(sql.Identifier(name)) for name in names),
+        assigned=sql.SQL(", ").join(sql.SQL("{0} = q.{0}").format(sql.Identifier(name)) for name in reached),
         **parts,
     )
 
@@ -353,6 +424,7 @@ def statements(sources: Sources) -> list[sql.Composable]:
             UPDATED.format(
                 key=sql.Identifier(BACKUP_KEYS[table]),
                 changed=_changed(sources) if table is Table.USERS else sql.SQL("o *<> n"),
+                follow=FOLLOW.format(name=sql.SQL(table.value), noted=noted(table, "change.n", by_us=False)),
                 **parts,
             )
         )

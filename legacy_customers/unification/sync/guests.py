@@ -4,12 +4,15 @@ from psycopg import sql
 
 from ..sources import Sources
 
-# Whether an account was made for a guest and nobody has used it.
+# Whether an account was made for a guest and nobody has used it. This and the next are in PL/pgSQL because PostgreSQL parses and
+# plans a function in SQL that asks tables anew with every call.
 IS_UNUSED = """
-CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
+CREATE OR REPLACE FUNCTION unification_sync_is_unused(login users) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN login.password_hash LIKE '!%' AND login.last_login IS NULL AND EXISTS (
         SELECT FROM legacy_identities AS i
-        WHERE i.user_id = login.id AND i."case" IN ('new_user', 'separate'))
+        WHERE i.user_id = login.id AND i."case" IN ('new_user', 'separate'));
+END
 $$
 """
 
@@ -51,22 +54,28 @@ $$
 # An account for a guest: nobody knows its password.
 MAKE_ACCOUNT = sql.SQL(
     """
-CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers) RETURNS uuid LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_make_account(login text, n customers) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    made uuid := gen_random_uuid();
+BEGIN
     INSERT INTO users (id, email, password_hash, role, active, email_verified, phone_verified, age_verified,
         terms_accepted, created_at, updated_at)
-    VALUES (gen_random_uuid(), login,
+    VALUES (made, login,
         '!' || left(translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 40),
-        'customer'::{role_type}, n.is_active, false, false, false, false, n.created_at, n.updated_at)
-    RETURNING id
+        'customer'::{role_type}, n.is_active, false, false, false, false, n.created_at, n.updated_at);
+    RETURN made;
+END
 $$
 """
 )
 
 # Whether a linked row's address is no other than the login.
 SAME_ADDRESS = """
-CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT unification_text(address) IS NULL OR EXISTS (
-        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address))
+CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN unification_text(address) IS NULL OR EXISTS (
+        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address));
+END
 $$
 """
 

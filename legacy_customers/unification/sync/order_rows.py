@@ -4,23 +4,28 @@ from psycopg import sql
 
 from .to_legacy import PRIMARY
 
-OWNER = """
+# The lock makes a merge wait for the order, and the order for a merge.
+FIND_OWNER = sql.SQL(
+    """SELECT p.user_id, p.merged_into_id INTO owner, survivor
+    FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id
+    WHERE i.customer_id = {customer} FOR KEY SHARE OF p;
+    IF survivor IS NOT NULL THEN
+        SELECT user_id INTO owner FROM profiles WHERE id = survivor;
+    END IF;"""
+)
+OWNER = sql.SQL(
+    """
 CREATE OR REPLACE FUNCTION unification_sync_order_owner(customer uuid) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     owner uuid;
     survivor uuid;
 BEGIN
-    -- The lock makes a merge wait for the order, and the order for a merge.
-    SELECT p.user_id, p.merged_into_id INTO owner, survivor
-    FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id
-    WHERE i.customer_id = customer FOR KEY SHARE OF p;
-    IF survivor IS NOT NULL THEN
-        SELECT user_id INTO owner FROM profiles WHERE id = survivor;
-    END IF;
+    {find}
     RETURN owner;
 END
 $$
 """
+).format(find=FIND_OWNER.format(customer=sql.SQL("customer")))
 
 # Where both are named and they are two people's, the user stands, and a conflict keeps the other.
 WRITTEN = sql.SQL(
@@ -29,6 +34,7 @@ CREATE OR REPLACE FUNCTION unification_sync_order_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     owner uuid;
+    survivor uuid;
     is_new boolean := TG_OP = 'INSERT';
 BEGIN
     IF NEW.customer_id IS NULL THEN
@@ -38,7 +44,7 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    owner := unification_sync_order_owner(NEW.customer_id);
+    {find_owner}
     IF owner IS NULL OR owner = NEW.user_id THEN
         RETURN NEW;
     END IF;
@@ -69,7 +75,10 @@ BEGIN
 END
 $$
 """
-).format(primary=PRIMARY.format(user=sql.SQL("NEW.user_id")))
+).format(
+    primary=PRIMARY.format(user=sql.SQL("NEW.user_id")),
+    find_owner=FIND_OWNER.format(customer=sql.SQL("NEW.customer_id")),
+)
 
 # An order that came with its customers row in one statement: at the end of the transaction its person is known.
 LEFT_OVER = """
@@ -110,4 +119,4 @@ $$
 
 def statements() -> list[sql.Composable]:
     """The functions of this module."""
-    return [sql.SQL(OWNER), WRITTEN, sql.SQL(LEFT_OVER), sql.SQL(WROTE)]
+    return [OWNER, WRITTEN, sql.SQL(LEFT_OVER), sql.SQL(WROTE)]

@@ -13,9 +13,10 @@ PERSON = """
 CREATE OR REPLACE FUNCTION unification_sync_person(person uuid) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     survivor uuid;
+    locked text;
 BEGIN
     LOOP
-        PERFORM pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+        locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
         SELECT coalesce(merged_into_id, id) INTO survivor FROM profiles WHERE id = person;
         EXIT WHEN survivor IS NULL OR survivor = person;
         person := survivor;
@@ -120,7 +121,7 @@ BEGIN
             after := jsonb_populate_record(NULL::profiles, left_to_us.after);
             SELECT * INTO now_is FROM profiles WHERE id = after.id;
             {latest}
-            settled := unification_sync_push(before, after, 'profiles', person);
+            settled := unification_sync_spread(before, after, 'profiles', person);
         END CASE;
         IF settled THEN
             DELETE FROM legacy_handovers WHERE id = left_to_us.id;

@@ -69,7 +69,13 @@ CREATE OR REPLACE FUNCTION unification_sync_left_out(
 $$
 """
 
-# A row as its last writer left it, so that a change behind the triggers shows; and who still writes here.
+# A row as its last writer left it, so that a change behind the triggers shows; and who still writes here. In the functions
+# that every write passes it stands as a statement, elsewhere it is called.
+NOTED = sql.SQL(
+    """INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
+        VALUES ({table}, ({row}).{key}::text, unification_sync_hash({row}), {writes}, clock_timestamp(), {by})
+        ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash{more};"""
+)
 WROTE = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_hash(src {relation}) RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -78,16 +84,32 @@ $$;
 CREATE OR REPLACE FUNCTION unification_sync_wrote(src {relation}, by_us boolean) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
-    VALUES ({table}, src.{key}::text, unification_sync_hash(src), CASE WHEN by_us THEN 0 ELSE 1 END, clock_timestamp(),
-        CASE WHEN by_us THEN '' ELSE session_user END)
-    ON CONFLICT (source, key) DO UPDATE SET hash = EXCLUDED.hash, writes = w.writes + EXCLUDED.writes,
-        last_at = CASE WHEN by_us THEN w.last_at ELSE EXCLUDED.last_at END,
-        last_by = CASE WHEN by_us THEN w.last_by ELSE EXCLUDED.last_by END;
+    IF by_us THEN
+        {by_us}
+    ELSE
+        {by_them}
+    END IF;
 END
 $$
 """
 )
+
+
+def noted(table: Table, row: str, *, by_us: bool) -> sql.Composed:
+    """The statement that notes how the row in the variable `row` was left, by the sync or by the old application."""
+    return NOTED.format(
+        table=sql.Literal(str(table)),
+        row=sql.SQL(row),
+        key=sql.Identifier(BACKUP_KEYS[table]),
+        writes=sql.SQL("0" if by_us else "1"),
+        by=sql.SQL("''" if by_us else "session_user"),
+        more=sql.SQL(
+            ""
+            if by_us
+            else ",\n            writes = w.writes + 1, last_at = EXCLUDED.last_at, last_by = EXCLUDED.last_by"
+        ),
+    )
+
 
 # The row is locked for us, or there is none: go on; else leave the change to whoever has it.
 LOCKED = sql.SQL(
@@ -115,16 +137,16 @@ def locked(table: str, row: str, wanted: sql.Composable) -> sql.Composed:
     )
 
 
-PUSH = sql.SQL(
+SPREAD = sql.SQL(
     """
-CREATE OR REPLACE FUNCTION unification_sync_push(
-    p profiles, q profiles, origin text, person uuid, own uuid DEFAULT NULL
+CREATE OR REPLACE FUNCTION unification_sync_spread(
+    p profiles, q profiles, origin text, person uuid
 ) RETURNS boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    -- What of the change concerns each table. `own` is the primary customers row where the change comes from that one.
-    to_customers boolean := own IS NULL AND ({customers_p}) IS DISTINCT FROM ({customers_q});
+    -- What of the change concerns each table.
+    to_customers boolean := ({customers_p}) IS DISTINCT FROM ({customers_q});
     to_users boolean := ({users_p}) IS DISTINCT FROM ({users_q});
     to_shared boolean := ({shared_p}) IS DISTINCT FROM ({shared_q});
     to_sessions boolean := ({sessions_p}) IS DISTINCT FROM ({sessions_q});
@@ -146,10 +168,7 @@ DECLARE
 BEGIN
     -- Lock all of them before anything is written, for half a change cannot be left to somebody else.
     IF to_customers THEN
-        primary_id := ({primary});
-        IF primary_id IS NOT NULL THEN
         {lock_customers}
-        END IF;
     END IF;
     IF to_users OR to_sessions THEN
         {lock_users}
@@ -198,23 +217,11 @@ BEGIN
         END;
     END IF;
 
-    IF to_customers AND c.id IS NOT NULL THEN
-        old_c := c;
-        {set_customers}
-        IF c *<> old_c THEN
-            c.updated_at := greatest(c.updated_at, q.updated_at AT TIME ZONE 'UTC');
-            UPDATE customers SET {assign_customers} WHERE id = c.id RETURNING * INTO c;
-            PERFORM unification_sync_wrote(c, true);
-        END IF;
+    IF to_customers THEN
+        {write_customers}
     END IF;
-    IF to_users AND u.id IS NOT NULL THEN
-        old_u := u;
-        {set_users}
-        IF u *<> old_u THEN
-            u.updated_at := greatest(u.updated_at, q.updated_at AT TIME ZONE 'UTC');
-            UPDATE users SET {assign_users} WHERE id = u.id RETURNING * INTO u;
-            PERFORM unification_sync_wrote(u, true);
-        END IF;
+    IF to_users THEN
+        {write_users}
     END IF;
     IF to_shared AND cp.customer_id IS NOT NULL THEN
         old_cp := cp;
@@ -222,7 +229,7 @@ BEGIN
         IF cp *<> old_cp THEN
             cp.updated_at := greatest(cp.updated_at, q.updated_at AT TIME ZONE 'UTC');
             UPDATE customer_profiles SET {assign_customer_profiles} WHERE customer_id = cp.customer_id RETURNING * INTO cp;
-            PERFORM unification_sync_wrote(cp, true);
+            {noted_customer_profiles}
         END IF;
     END IF;
     IF up.id IS NOT NULL THEN
@@ -234,7 +241,7 @@ BEGIN
         IF up *<> old_up THEN
             up.updated_at := greatest(up.updated_at, q.updated_at AT TIME ZONE 'UTC');
             UPDATE user_profiles SET {assign_user_profiles} WHERE id = up.id RETURNING * INTO up;
-            PERFORM unification_sync_wrote(up, true);
+            {noted_user_profiles}
         END IF;
     END IF;
     RETURN true;
@@ -343,8 +350,26 @@ def pushed(sources: Sources, table: Table, alias: str, field: Field) -> sql.Comp
     return sql.SQL("IF p.{name} IS DISTINCT FROM q.{name} THEN {cell} := " + changed + "; END IF;").format(**parts)
 
 
+# Most of a row stays as it was, and one comparison for several cells costs less than one for each.
+GROUP = 6
+IN_GROUP = sql.SQL("IF ({old}) IS DISTINCT FROM ({new}) THEN\n        {statements}\n        END IF;")
+
+
+def in_groups(old: str, new: str, statements: list[tuple[Field, sql.Composed]]) -> sql.Composed:
+    """Statements that do nothing where their field of the rows `old` and `new` is the same."""
+    groups = [statements[start : start + GROUP] for start in range(0, len(statements), GROUP)]
+    return sql.SQL("\n        ").join(
+        IN_GROUP.format(
+            old=row(old, tuple(field for field, _ in group)),
+            new=row(new, tuple(field for field, _ in group)),
+            statements=sql.SQL("\n        ").join(statement for _, statement in group),
+        )
+        for group in groups
+    )
+
+
 def _pushes(sources: Sources, table: Table, alias: str, fields: tuple[Field, ...]) -> sql.Composed:
-    return sql.SQL("\n        ").join(pushed(sources, table, alias, field) for field in fields)
+    return in_groups("p", "q", [(field, pushed(sources, table, alias, field)) for field in fields])
 
 
 CONTACT = sql.SQL(
@@ -356,13 +381,65 @@ CONTACT = sql.SQL(
 )
 
 
-def push(sources: Sources) -> sql.Composed:
+# A person's customers row, locked: as a rule the first of them, linked, which is one step into an index.
+LOCK_CUSTOMER = sql.SQL(
+    """SELECT own.* INTO c FROM customers AS own JOIN legacy_identities AS known ON known.customer_id = own.id
+        WHERE own.user_id = q.user_id AND known.user_id = q.user_id AND known.position = 1
+        FOR NO KEY UPDATE OF own SKIP LOCKED;
+        IF NOT FOUND THEN
+            primary_id := ({primary});
+            IF primary_id IS NOT NULL THEN
+        {lock}
+            END IF;
+        END IF;"""
+)
+WRITE = sql.SQL(
+    """IF {row}.id IS NOT NULL THEN
+            {before} := {row};
+        {set}
+            IF {row} *<> {before} THEN
+                {row}.updated_at := greatest({row}.updated_at, q.updated_at AT TIME ZONE 'UTC');
+                UPDATE {table} SET {assign} WHERE id = {row}.id RETURNING * INTO {row};
+                {noted}
+            END IF;
+        END IF;"""
+)
+
+
+def lock_customer() -> sql.Composed:
+    """Statements that lock the customers row of `q` and read it into `c`, which stays empty where there is none."""
+    return LOCK_CUSTOMER.format(
+        primary=PRIMARY.format(user=sql.SQL("q.user_id")), lock=locked("customers", "c", sql.SQL("primary_id"))
+    )
+
+
+def lock_login() -> sql.Composed:
+    """The same for its users row, into `u`."""
+    return locked("users", "u", sql.SQL("q.user_id"))
+
+
+def write(sources: Sources, table: Table, fields: tuple[Field, ...]) -> sql.Composed:
+    """Statements that bring the locked row, `c` or `u`, in step with a change from `p` to `q` of these fields."""
+    row = {Table.CUSTOMERS: "c", Table.USERS: "u"}[table]
+    has_address = table is Table.CUSTOMERS
+    columns = [*(["email"] if has_address else []), *(field.column for field in fields), "updated_at"]
+    return WRITE.format(
+        row=sql.SQL(row),
+        before=sql.SQL(f"old_{row}"),
+        table=sql.Identifier(table),
+        set=(CONTACT if has_address else sql.SQL("")) + _pushes(sources, table, row, fields),
+        assign=assign(row, columns),
+        noted=noted(table, row, by_us=True),
+    )
+
+
+def spread(sources: Sources) -> sql.Composed:
     """The function that carries a change of a profile to its legacy rows; false where it is to be left to somebody else."""
 
-    def assigned(table: Table, alias: str, fields: tuple[Field, ...], *more: str) -> sql.Composed:
-        return assign(alias, [*more, *(field.column for field in fields), "updated_at"])
+    def assigned(alias: str, fields: tuple[Field, ...]) -> sql.Composed:
+        return assign(alias, [*(field.column for field in fields), "updated_at"])
 
-    return PUSH.format(
+    return SPREAD.format(
         customers_p=row("p", CUSTOMERS, "contact_email"),
         customers_q=row("q", CUSTOMERS, "contact_email"),
         users_p=row("p", USERS),
@@ -371,20 +448,19 @@ def push(sources: Sources) -> sql.Composed:
         shared_q=row("q", SHARED),
         sessions_p=row("p", SESSIONS),
         sessions_q=row("q", SESSIONS),
-        primary=PRIMARY.format(user=sql.SQL("q.user_id")),
-        lock_customers=locked("customers", "c", sql.SQL("primary_id")),
-        lock_users=locked("users", "u", sql.SQL("q.user_id")),
+        lock_customers=lock_customer(),
+        lock_users=lock_login(),
         lock_customer_profiles=locked("customer_profiles", "cp", sql.SQL("shared_key")),
         lock_user_profiles=locked("user_profiles", "up", sql.SQL("session_key::uuid")),
-        set_customers=CONTACT + _pushes(sources, Table.CUSTOMERS, "c", CUSTOMERS),
-        set_users=_pushes(sources, Table.USERS, "u", USERS),
+        write_customers=write(sources, Table.CUSTOMERS, CUSTOMERS),
+        write_users=write(sources, Table.USERS, USERS),
         set_customer_profiles=_pushes(sources, Table.CUSTOMER_PROFILES, "cp", SHARED),
         set_shared_user_profiles=_pushes(sources, Table.USER_PROFILES, "up", SHARED),
         set_user_profiles=_pushes(sources, Table.USER_PROFILES, "up", SESSIONS),
-        assign_customers=assigned(Table.CUSTOMERS, "c", CUSTOMERS, "email"),
-        assign_users=assigned(Table.USERS, "u", USERS),
-        assign_customer_profiles=assigned(Table.CUSTOMER_PROFILES, "cp", SHARED),
-        assign_user_profiles=assigned(Table.USER_PROFILES, "up", (*SHARED, *SESSIONS)),
+        assign_customer_profiles=assigned("cp", SHARED),
+        assign_user_profiles=assigned("up", (*SHARED, *SESSIONS)),
+        noted_customer_profiles=noted(Table.CUSTOMER_PROFILES, "cp", by_us=True),
+        noted_user_profiles=noted(Table.USER_PROFILES, "up", by_us=True),
     )
 
 
@@ -523,13 +599,13 @@ def _wrote(sources: Sources) -> Iterator[sql.Composed]:
             columns = {name: kind for name, kind in columns.items() if name not in LOGIN_COLUMNS}
         yield WROTE.format(
             relation=sql.Identifier(table),
-            table=sql.Literal(str(table)),
-            key=sql.Identifier(BACKUP_KEYS[table]),
+            by_us=noted(table, "src", by_us=True),
+            by_them=noted(table, "src", by_us=False),
             hash=row_hash(columns) if columns else sql.SQL("hash_record_extended(src, 0)"),
         )
 
 
-# A change of profiles, by whatever statement.
+# A change of profiles, by whatever statement. One of one row, which is the rule, is found without a join.
 UPDATED = sql.SQL(
     """
 CREATE OR REPLACE FUNCTION unification_sync_profiles_updated() RETURNS trigger
@@ -538,24 +614,40 @@ DECLARE
     change record;
     person uuid;
     via text := current_setting('unified.via', true);
+    marked text;
 BEGIN
-    FOR change IN
-        SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n FROM before AS o JOIN after AS n ON n.id = o.id
-        WHERE ({before}) IS DISTINCT FROM ({after}) ORDER BY n.id
-    LOOP
-        person := unification_sync_person((change.n).id);
-        PERFORM set_config('unification.sync', 'on', true), set_config('unified.via', 'sync', true);
-        IF NOT unification_sync_push(change.o, change.n, 'profiles', person) THEN
-            PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(change.o), to_jsonb(change.n));
-        ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
-            PERFORM unification_sync_settle((change.n).id), unification_sync_settle(person);
-        END IF;
-        PERFORM set_config('unification.sync', '', true), set_config('unified.via', coalesce(via, ''), true);
-    END LOOP;
+    SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n,
+        n.id = o.id AND ({before}) IS DISTINCT FROM ({after}) AS matters, EXISTS (SELECT FROM after OFFSET 1) AS among_others
+    INTO change FROM before AS o, after AS n LIMIT 1;
+    IF change.among_others THEN
+        FOR change IN
+            SELECT ROW(o.*)::profiles AS o, ROW(n.*)::profiles AS n FROM before AS o JOIN after AS n ON n.id = o.id
+            WHERE ({before}) IS DISTINCT FROM ({after}) ORDER BY n.id
+        LOOP
+            {follow}
+        END LOOP;
+    ELSIF change.matters THEN
+        {follow}
+    END IF;
     RETURN NULL;
 END
 $$
 """
+)
+FOLLOW = sql.SQL(
+    """person := (change.n).id;
+            IF (change.n).merged_into_id IS NULL THEN
+                marked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
+            ELSE
+                person := unification_sync_person(person);
+            END IF;
+            marked := set_config('unification.sync', 'on', true) || set_config('unified.via', 'sync', true);
+            IF NOT unification_sync_spread(change.o, change.n, 'profiles', person) THEN
+                PERFORM unification_sync_hand_over(person, 'profiles', to_jsonb(change.o), to_jsonb(change.n));
+            ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
+                PERFORM unification_sync_settle((change.n).id), unification_sync_settle(person);
+            END IF;
+            marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);"""
 )
 
 
@@ -568,6 +660,6 @@ def statements(sources: Sources) -> list[sql.Composable]:
         *_wrote(sources),
         _make_customer(sources),
         MAKE_ATTACHED,
-        push(sources),
-        UPDATED.format(before=row("o", FIELD_MAP, *carried), after=row("n", FIELD_MAP, *carried)),
+        spread(sources),
+        UPDATED.format(before=row("o", FIELD_MAP, *carried), after=row("n", FIELD_MAP, *carried), follow=FOLLOW),
     ]
