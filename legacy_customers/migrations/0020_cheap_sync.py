@@ -26,6 +26,6 @@ def forwards(apps, schema_editor):
 class Migration(migrations.Migration):
     atomic = False  # each step commits for itself
 
-    dependencies = [("legacy_customers", "0018_filter_indexes")]
+    dependencies = [("legacy_customers", "0019_cheaper_evidence")]
 
     operations = [RunStep(forwards, migrations.RunPython.noop)]

@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from config import locks
+from config import indexes, locks
 
 from . import fingerprint, phases, progress, ranges, throttle
 from .sources import Sources
@@ -130,12 +130,8 @@ SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'orders'::regclass
 """
 VALIDATE = "ALTER TABLE orders VALIDATE CONSTRAINT unification_orders_user_id_fkey"
 
-# The indexes that the new application asks by, where the legacy table has none that begins so. An index that an
-# interrupted build left behind is not valid, and is dropped first.
+# The indexes that the new application asks by, where the legacy table has none that begins so.
 INDEXES = {"orders_user": "user_id", "orders_created_at": "created_at"}
-LEFT_BEHIND = """
-SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid)
-"""
 HAS_INDEX = """
 SELECT EXISTS (
     SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
@@ -253,12 +249,7 @@ def index_concurrently(connection: BaseDatabaseWrapper, name: str, column: str) 
         cursor.execute(HAS_INDEX, [column])
         if cursor.fetchone()[0]:
             return
-        cursor.execute(LEFT_BEHIND, [name])
-        if cursor.fetchone()[0]:
-            cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
-        cursor.execute(
-            sql.SQL("CREATE INDEX CONCURRENTLY {} ON orders ({})").format(sql.Identifier(name), sql.Identifier(column))
-        )
+    indexes.build_concurrently(connection, name, sql.SQL("orders ({})").format(sql.Identifier(column)))
 
 
 # The user_id that an order had comes back where it is still the one that the repointing gave it.
