@@ -1,7 +1,7 @@
 """From here on what others write is logged; then backups of the five legacy tables, with keys, counts and hashes.
 
-Expand. Locks: SHARE ROW EXCLUSIVE on each legacy table for an instant, then ACCESS SHARE. Resumes: a transaction for each table; all of
-them are made again, so that they stay one snapshot.
+Expand. Locks: SHARE ROW EXCLUSIVE on each legacy table for an instant, then ACCESS SHARE. Resumes: what
+was broken off is made again whole, so that it stays one snapshot.
 Reverses: first proves that every legacy row that was written since is as it was last written, then drops the backups and the log.
 """
 

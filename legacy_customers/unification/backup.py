@@ -22,6 +22,8 @@ PHASE = "backup"
 CREATE_BACKUP = sql.SQL("CREATE TABLE {backup} AS SELECT {columns} FROM {table}")
 ADD_KEY = sql.SQL("ALTER TABLE {backup} ADD CONSTRAINT {name} PRIMARY KEY ({key})")
 
+AS_IT_IS = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
 # A backup is evidence: whoever tries to change it is told why not.
 CREATE_GUARD = """
 CREATE OR REPLACE FUNCTION unification_refuse_backup_write() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -40,12 +42,19 @@ ADD_GUARD = sql.SQL(
 def back_up(connection: BaseDatabaseWrapper) -> None:
     """Copy every legacy table as it is now, all in one snapshot, without the columns that we added.
 
-    Each table is a transaction of its own, and the workers share the tables. Of a run that was broken off nothing is kept.
+    Where there are several workers, they share the tables, each a transaction of its own. Of a run that was broken off nothing
+    is kept.
     """
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, CREATE_GUARD)
-        with _snapshot(connection) as snapshot:
-            workers.share_out(connection, _largest_first(connection), partial(_copy, snapshot=snapshot))
+        if workers.count() == 1:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.execute(AS_IT_IS)
+                for table in LEGACY_TABLES:
+                    _copy(connection, cursor, table)
+        else:
+            with _snapshot(connection) as snapshot:
+                workers.share_out(connection, _largest_first(connection), partial(_copy_as_of, snapshot=snapshot))
         hashed: dict[str, list[tuple[int, str]]] = {table: [] for table in LEGACY_TABLES}
         workers.share_out(connection, list(_parts(connection)), partial(_hash, hashed=hashed))
         detail["tables"] = {
@@ -76,29 +85,33 @@ def _largest_first(connection: BaseDatabaseWrapper) -> list[str]:
         return [table for (table,) in cursor.fetchall()]
 
 
-def _copy(connection: BaseDatabaseWrapper, table: str, stopped: threading.Event, *, snapshot: str) -> None:
+def _copy_as_of(connection: BaseDatabaseWrapper, table: str, stopped: threading.Event, *, snapshot: str) -> None:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(AS_IT_IS)
+        cursor.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+        _copy(connection, cursor, table)
+
+
+def _copy(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) -> None:
     columns = fingerprint.legacy_columns(connection, table)
     backup = sql.Identifier(f"backup_{table}")
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-        phases.tune(cursor)
-        # Of a run that was killed before Django recorded it.
-        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(backup))
-        cursor.execute(
-            CREATE_BACKUP.format(
-                backup=backup,
-                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                table=sql.Identifier(table),
-            )
+    phases.tune(cursor)
+    # Of a run that was killed before Django recorded it.
+    cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(backup))
+    cursor.execute(
+        CREATE_BACKUP.format(
+            backup=backup,
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            table=sql.Identifier(table),
         )
-        cursor.execute(
-            ADD_KEY.format(
-                backup=backup, name=sql.Identifier(f"backup_{table}_pkey"), key=sql.Identifier(BACKUP_KEYS[table])
-            )
+    )
+    cursor.execute(
+        ADD_KEY.format(
+            backup=backup, name=sql.Identifier(f"backup_{table}_pkey"), key=sql.Identifier(BACKUP_KEYS[table])
         )
-        cursor.execute(sql.SQL("ANALYZE {}").format(backup))
-        cursor.execute(ADD_GUARD.format(backup=backup))
+    )
+    cursor.execute(sql.SQL("ANALYZE {}").format(backup))
+    cursor.execute(ADD_GUARD.format(backup=backup))
 
 
 def drop_backups(connection: BaseDatabaseWrapper) -> None:
