@@ -1395,8 +1395,9 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_users_carry(person uuid, o "users", n "users") RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_users_follow(
+    person uuid, o "users", n "users", among_others boolean
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     locked text;
@@ -1406,7 +1407,8 @@ BEGIN
     IF n.session_id IS DISTINCT FROM o.session_id THEN
         PERFORM unification_sync_session(n);
     END IF;
-    IF NOT unification_sync_from_users(person, o, n) THEN
+    -- Among others, a row of the same person may have been carried into this one meanwhile.
+    IF NOT unification_sync_from_users(person, o, n, is_late => among_others) THEN
         PERFORM unification_sync_hand_over(unification_sync_person(person), 'users', to_jsonb(o), to_jsonb(n));
     ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
         PERFORM unification_sync_settle(unification_sync_person(person));
@@ -1422,7 +1424,7 @@ BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_users_arrived(n);
     ELSE
-        PERFORM unification_sync_users_carry(person, o, n);
+        PERFORM unification_sync_users_follow(person, o, n, false);
     END IF;
 END
 $$;
@@ -1439,7 +1441,7 @@ BEGIN
     INTO change FROM before AS o, after AS n LIMIT 1;
     IF change.among_others THEN
         FOR change IN
-            SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner
+            SELECT ROW(o.*)::"users" AS o, ROW(n.*)::"users" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM profiles AS p WHERE p.user_id = n.id) AS owner, true AS among_others
             FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE ("o"."email", "o"."active", "o"."email_verified", "o"."phone_verified", "o"."session_id", "o"."first_name", "o"."last_name", "o"."phone", "o"."date_of_birth", "o"."marketing_consent", "o"."created_at") IS DISTINCT FROM ("n"."email", "n"."active", "n"."email_verified", "n"."phone_verified", "n"."session_id", "n"."first_name", "n"."last_name", "n"."phone", "n"."date_of_birth", "n"."marketing_consent", "n"."created_at") ORDER BY 3, n."id"
         LOOP
             INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
@@ -1450,7 +1452,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_users_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_users_carry(change.owner, change.o, change.n);
+                marked := unification_sync_users_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
         END LOOP;
@@ -1463,7 +1465,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_users_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_users_carry(change.owner, change.o, change.n);
+                marked := unification_sync_users_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
     END IF;
@@ -1471,8 +1473,9 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_customers_carry(person uuid, o "customers", n "customers") RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_customers_follow(
+    person uuid, o "customers", n "customers", among_others boolean
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     locked text;
@@ -1482,7 +1485,8 @@ BEGIN
     IF n.user_id IS DISTINCT FROM o.user_id THEN
         PERFORM unification_sync_linked(o, n);
     END IF;
-    IF NOT unification_sync_from_customers(person, o, n) THEN
+    -- Among others, a row of the same person may have been carried into this one meanwhile.
+    IF NOT unification_sync_from_customers(person, o, n, is_late => among_others) THEN
         PERFORM unification_sync_hand_over(unification_sync_person(person), 'customers', to_jsonb(o), to_jsonb(n));
     ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
         PERFORM unification_sync_settle(unification_sync_person(person));
@@ -1498,7 +1502,7 @@ BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_customers_arrived(n);
     ELSE
-        PERFORM unification_sync_customers_carry(person, o, n);
+        PERFORM unification_sync_customers_follow(person, o, n, false);
     END IF;
 END
 $$;
@@ -1515,7 +1519,7 @@ BEGIN
     INTO change FROM before AS o, after AS n LIMIT 1;
     IF change.among_others THEN
         FOR change IN
-            SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner
+            SELECT ROW(o.*)::"customers" AS o, ROW(n.*)::"customers" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_identities AS i JOIN profiles AS p ON p.user_id = i.user_id WHERE i.customer_id = n.id) AS owner, true AS among_others
             FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE o *<> n ORDER BY 3, n."id"
         LOOP
             INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
@@ -1526,7 +1530,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_customers_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_customers_carry(change.owner, change.o, change.n);
+                marked := unification_sync_customers_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
         END LOOP;
@@ -1539,7 +1543,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_customers_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_customers_carry(change.owner, change.o, change.n);
+                marked := unification_sync_customers_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
     END IF;
@@ -1547,8 +1551,9 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_carry(person uuid, o "customer_profiles", n "customer_profiles") RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_customer_profiles_follow(
+    person uuid, o "customer_profiles", n "customer_profiles", among_others boolean
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     locked text;
@@ -1556,7 +1561,8 @@ BEGIN
     -- Who they are by now, the profile says when it is read.
     locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
 
-    IF NOT unification_sync_from_customer_profiles(person, o, n) THEN
+    -- Among others, a row of the same person may have been carried into this one meanwhile.
+    IF NOT unification_sync_from_customer_profiles(person, o, n, is_late => among_others) THEN
         PERFORM unification_sync_hand_over(unification_sync_person(person), 'customer_profiles', to_jsonb(o), to_jsonb(n));
     ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
         PERFORM unification_sync_settle(unification_sync_person(person));
@@ -1572,7 +1578,7 @@ BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_customer_profiles_arrived(n);
     ELSE
-        PERFORM unification_sync_customer_profiles_carry(person, o, n);
+        PERFORM unification_sync_customer_profiles_follow(person, o, n, false);
     END IF;
 END
 $$;
@@ -1589,7 +1595,7 @@ BEGIN
     INTO change FROM before AS o, after AS n LIMIT 1;
     IF change.among_others THEN
         FOR change IN
-            SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner
+            SELECT ROW(o.*)::"customer_profiles" AS o, ROW(n.*)::"customer_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'customer_profiles' AND a.key = n.customer_id::text) AS owner, true AS among_others
             FROM before AS o JOIN after AS n ON n."customer_id" = o."customer_id" WHERE o *<> n ORDER BY 3, n."customer_id"
         LOOP
             INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
@@ -1600,7 +1606,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_customer_profiles_carry(change.owner, change.o, change.n);
+                marked := unification_sync_customer_profiles_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
         END LOOP;
@@ -1613,7 +1619,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_customer_profiles_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_customer_profiles_carry(change.owner, change.o, change.n);
+                marked := unification_sync_customer_profiles_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
     END IF;
@@ -1621,8 +1627,9 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION unification_sync_user_profiles_carry(person uuid, o "user_profiles", n "user_profiles") RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_user_profiles_follow(
+    person uuid, o "user_profiles", n "user_profiles", among_others boolean
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     locked text;
@@ -1630,7 +1637,8 @@ BEGIN
     -- Who they are by now, the profile says when it is read.
     locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
 
-    IF NOT unification_sync_from_user_profiles(person, o, n) THEN
+    -- Among others, a row of the same person may have been carried into this one meanwhile.
+    IF NOT unification_sync_from_user_profiles(person, o, n, is_late => among_others) THEN
         PERFORM unification_sync_hand_over(unification_sync_person(person), 'user_profiles', to_jsonb(o), to_jsonb(n));
     ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
         PERFORM unification_sync_settle(unification_sync_person(person));
@@ -1646,7 +1654,7 @@ BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_user_profiles_arrived(n);
     ELSE
-        PERFORM unification_sync_user_profiles_carry(person, o, n);
+        PERFORM unification_sync_user_profiles_follow(person, o, n, false);
     END IF;
 END
 $$;
@@ -1663,7 +1671,7 @@ BEGIN
     INTO change FROM before AS o, after AS n LIMIT 1;
     IF change.among_others THEN
         FOR change IN
-            SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner
+            SELECT ROW(o.*)::"user_profiles" AS o, ROW(n.*)::"user_profiles" AS n, (SELECT coalesce(p.merged_into_id, p.id) FROM legacy_attachments AS a JOIN profiles AS p ON p.user_id = a.user_id WHERE a.source = 'user_profiles' AND a.key = n.id::text) AS owner, true AS among_others
             FROM before AS o JOIN after AS n ON n."id" = o."id" WHERE o *<> n ORDER BY 3, n."id"
         LOOP
             INSERT INTO legacy_writes AS w (source, key, hash, writes, last_at, last_by)
@@ -1674,7 +1682,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_user_profiles_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_user_profiles_carry(change.owner, change.o, change.n);
+                marked := unification_sync_user_profiles_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
         END LOOP;
@@ -1687,7 +1695,7 @@ BEGIN
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_user_profiles_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_user_profiles_carry(change.owner, change.o, change.n);
+                marked := unification_sync_user_profiles_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);
     END IF;
@@ -1696,9 +1704,10 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
 BEGIN
     RETURN unification_text(address) IS NULL OR EXISTS (
-        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address));
+        SELECT FROM users AS u WHERE u.id = account AND unification_email(u.email) = unification_email(address));
 END
 $$;
 

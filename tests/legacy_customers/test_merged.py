@@ -2,8 +2,10 @@
 
 import uuid
 
+import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from psycopg import sql
 
 from accounts.models import User
 from accounts.roles import Role
@@ -98,6 +100,20 @@ def test_an_alias_or_a_conflict_that_stayed_behind_is_caught(undone: None) -> No
     assert failed(verify(connection)) == {}
     silently("DELETE FROM field_conflicts WHERE other_table = 'users' AND other_row = %s", str(disagrees.user_id))
     assert list(failed(verify(connection))) == ["cells_conserved"]
+
+
+@pytest.mark.parametrize("table", ["users", "customers"])
+@pytest.mark.parametrize("pair", [("linked", "names_disagree"), ("names_disagree", "linked")])
+def test_statement_that_writes_different_values_to_both_rows_of_one_person_leaves_one(
+    undone: None, table: str, pair: tuple[str, str]
+) -> None:
+    survivor, other = (profile_of(row_id(key, "customers")) for key in pair)
+    merge(survivor, other)
+    run(sql.SQL("UPDATE {} SET phone = 'of ' || id").format(sql.Identifier(table)))
+    differing = """SELECT p.id FROM profiles AS p JOIN users AS u ON u.id = p.user_id JOIN customers AS c ON c.user_id = u.id
+        WHERE p.merged_into_id IS NULL AND (p.phone IS DISTINCT FROM u.phone OR p.phone IS DISTINCT FROM c.phone)"""
+    assert rows(differing) == []
+    assert failed(verify(connection)) == {}
 
 
 def test_the_way_back_is_open_after_a_merge(shop: str) -> None:

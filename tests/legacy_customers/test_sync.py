@@ -394,8 +394,8 @@ def test_removed_and_installed_again_it_leaves_nothing_and_works(shop: str) -> N
 def test_functions_of_an_earlier_release_are_replaced_where_it_is_on(shop: str) -> None:
     renew = import_module("legacy_customers.migrations.0020_cheap_sync").forwards
     run(
-        "CREATE OR REPLACE FUNCTION unification_sync_customers_carry(person uuid, o customers, n customers) RETURNS void"
-        " LANGUAGE plpgsql AS $$ BEGIN END $$"
+        "CREATE OR REPLACE FUNCTION unification_sync_customers_follow(person uuid, o customers, n customers,"
+        " among_others boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN END $$"
     )
     run("UPDATE customers SET phone = 'unseen' WHERE id = %s", LINKED)
     assert profile("phone") != "unseen"

@@ -76,8 +76,9 @@ $$
 # A row that has changed: whose it is, and what of it is theirs.
 CHANGED = sql.SQL(
     """
-CREATE OR REPLACE FUNCTION unification_sync_{name}_carry(person uuid, o {relation}, n {relation}) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION unification_sync_{name}_follow(
+    person uuid, o {relation}, n {relation}, among_others boolean
+) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     locked text;
@@ -85,7 +86,8 @@ BEGIN
     -- Who they are by now, the profile says when it is read.
     locked := pg_advisory_xact_lock(uuid_hash_extended(person, 1));
     {first}
-    IF NOT unification_sync_from_{name}(person, o, n) THEN
+    -- Among others, a row of the same person may have been carried into this one meanwhile.
+    IF NOT unification_sync_from_{name}(person, o, n, is_late => among_others) THEN
         PERFORM unification_sync_hand_over(unification_sync_person(person), {table}, to_jsonb(o), to_jsonb(n));
     ELSIF EXISTS (SELECT FROM legacy_handovers) THEN
         PERFORM unification_sync_settle(unification_sync_person(person));
@@ -101,7 +103,7 @@ BEGIN
     IF person IS NULL THEN
         PERFORM unification_sync_{name}_arrived(n);
     ELSE
-        PERFORM unification_sync_{name}_carry(person, o, n);
+        PERFORM unification_sync_{name}_follow(person, o, n, false);
     END IF;
 END
 $$
@@ -123,7 +125,7 @@ BEGIN
     INTO change FROM before AS o, after AS n LIMIT 1;
     IF change.among_others THEN
         FOR change IN
-            SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner
+            SELECT ROW(o.*)::{relation} AS o, ROW(n.*)::{relation} AS n, ({owner}) AS owner, true AS among_others
             FROM before AS o JOIN after AS n ON n.{key} = o.{key} WHERE {changed} ORDER BY 3, n.{key}
         LOOP
             {follow}
@@ -142,7 +144,7 @@ FOLLOW = sql.SQL(
             IF change.owner IS NULL THEN
                 PERFORM unification_sync_{name}_changed(change.o, change.n);
             ELSE
-                marked := unification_sync_{name}_carry(change.owner, change.o, change.n);
+                marked := unification_sync_{name}_follow(change.owner, change.o, change.n, change.among_others);
             END IF;
             marked := set_config('unification.sync', '', true) || set_config('unified.via', coalesce(via, ''), true);"""
 )

@@ -72,9 +72,10 @@ $$
 # Whether a linked row's address is no other than the login.
 SAME_ADDRESS = """
 CREATE OR REPLACE FUNCTION unification_same_address(address text, account uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
 BEGIN
     RETURN unification_text(address) IS NULL OR EXISTS (
-        SELECT FROM users WHERE id = account AND unification_email(email) = unification_email(address));
+        SELECT FROM users AS u WHERE u.id = account AND unification_email(u.email) = unification_email(address));
 END
 $$
 """
