@@ -42,8 +42,8 @@ def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
         cursor.execute(FIND, {"table": table})
         found = [list(row) for row in cursor.fetchall()]
         noted = phases.detail_of(connection, phase).get("set_aside", {})
-        names = {tuple(row[:3]) for row in noted.get(table, [])}
-        noted[table] = noted.get(table, []) + [row for row in found if tuple(row[:3]) not in names]
+        names = {tuple(row[:3]) for row in found}
+        noted[table] = [row for row in noted.get(table, []) if tuple(row[:3]) not in names] + found
         phases.note(connection, phase, set_aside=noted)
         for kind, owner, name, _, _ in found:
             if kind == "constraint":
