@@ -22,6 +22,10 @@ PHASE = "backup"
 CREATE_BACKUP = sql.SQL("CREATE TABLE {backup} AS SELECT {columns} FROM {table}")
 ADD_KEY = sql.SQL("ALTER TABLE {backup} ADD CONSTRAINT {name} PRIMARY KEY ({key})")
 
+# Who holds the snapshot waits in a transaction, however long the others work.
+NEVER_ENDED = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 AS_IT_IS = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 # A backup is evidence: whoever tries to change it is told why not.
@@ -72,6 +76,7 @@ def back_up(connection: BaseDatabaseWrapper) -> None:
 def _snapshot(connection: BaseDatabaseWrapper) -> Iterator[str]:
     """A snapshot that other transactions may take for theirs, as long as it lasts."""
     with closing(connection.copy()) as holder, holder.cursor() as cursor:
+        cursor.execute(NEVER_ENDED)
         cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT pg_export_snapshot()")
         yield cursor.fetchone()[0]
@@ -139,7 +144,8 @@ def _hash(
     hashed: dict[str, list[tuple[int, str]]],
 ) -> None:
     table, stretch = part
-    with connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
         hashed[table].append(count_and_hash(connection, cursor, f"backup_{table}", stretch))
 
 
