@@ -24,7 +24,7 @@ FROM (
 UPDATE orders AS src SET user_id = todo.user_id
 FROM repointing AS todo
 WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
-    AND todo.turn = 1 AND true AND true;
+    AND todo.turn = 1 AND true AND src.ctid >= '(0,0)'::tid AND src.ctid <= (SELECT max(place) FROM repointing WHERE turn = 1);
 
 -- LEFT_OVER, a work table
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id

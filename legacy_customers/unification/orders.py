@@ -194,7 +194,7 @@ def make_work_table(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
 
 def _turn(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
     if turn > TURNS:
-        cursor.execute(READ.format(pages=stretch.holds()))
+        cursor.execute(READ.format(pages=_pages(stretch, 1)))
         return 0
     _repointing(cursor)
     cursor.execute(THROUGH_THE_PAGES)
@@ -211,7 +211,16 @@ def _repointing(cursor: CursorWrapper) -> None:
 def repoint_turn(stretch: ranges.Stretch, turn: int) -> sql.Composed:
     """Give the orders of `stretch` whose turn it is their user."""
     return REPOINT_TURN.format(
-        turn=sql.Literal(turn), places=stretch.holds(sql.SQL("todo.place")), pages=stretch.holds()
+        turn=sql.Literal(turn), places=stretch.holds(sql.SQL("todo.place")), pages=_pages(stretch, turn)
+    )
+
+
+def _pages(stretch: ranges.Stretch, turn: int) -> sql.Composable:
+    """Condition: an order stands in the stretch; of the table's end, where others write, only as far as any has this turn."""
+    if stretch.last is not None:
+        return stretch.holds()
+    return sql.SQL("src.ctid >= {}::tid AND src.ctid <= (SELECT max(place) FROM repointing WHERE turn = {})").format(
+        sql.Literal(f"({stretch.first},0)"), sql.Literal(turn)
     )
 
 
@@ -325,7 +334,6 @@ def _turn_back(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int
     places = sql.SQL("src.ctid = todo.place AND src.id = todo.id AND todo.turn = {} AND {} AND {}").format(
         sql.Literal(turn), stretch.holds(sql.SQL("todo.place")), stretch.holds()
     )
-    cursor.execute(THROUGH_THE_PAGES)
     cursor.execute(POINT_BACK.format(found=places))
     return int(cursor.fetchone()[0])
 
