@@ -398,7 +398,7 @@ def _empty_deleted(cursor: CursorWrapper, table: str, keys: Sequence[str]) -> in
 
 def _sign_rows(connection: BaseDatabaseWrapper, cursor: CursorWrapper, keys: dict[str, list[str]]) -> None:
     """Note how the emptied rows look now, as the sync notes every write; not where it is not on."""
-    cursor.execute("SELECT to_regproc('unification_sync_spread') IS NOT NULL")
+    cursor.execute("SELECT to_regproc('unification_sync_settle') IS NOT NULL")
     if not cursor.fetchone()[0]:
         return
     for table in Table:

@@ -53,6 +53,9 @@ DROP TRIGGER loyalty_entries_guard ON loyalty_entries;
 DROP TRIGGER loyalty_entries_keep ON loyalty_entries;
 DROP FUNCTION loyalty_entries_guard();
 DROP FUNCTION loyalty_entries_uuid(text);
+-- Of an earlier release.
+DROP TRIGGER IF EXISTS loyalty_entries_of_profiles ON profiles;
+DROP FUNCTION IF EXISTS loyalty_entries_record();
 """
 
 # Each entry starts where the one before it ended, and the last one ends where the profile stands. A profile without

@@ -1,4 +1,4 @@
-"""Being watched costs readers nothing any more: customers_view counts the plans that are made of it, not their use.
+"""Being watched costs readers nothing any more: customers_view asks no function with every read.
 
 Copies that a killed step of the contract had left for its dump go, too. After the take-over. Locks: as 0014's. Resumes: each
 step commits for itself, and can be done again. Reverses: nothing is to be taken back; 0014 takes the evidence away.

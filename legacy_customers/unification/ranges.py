@@ -1,7 +1,7 @@
 """Steps that work through the pages of a table: in ranges that are planned and kept, each done by whoever takes it.
 
-What writers of a live table may wait for is done in batches, whose size follows from how long the last one took. A batch moves
-its range's place in the transaction that does it, so that a kill costs one batch.
+What writers of a live table may wait for is done in batches, whose size follows from how long the last one took. The last
+turn of a batch moves its range's place in the transaction that does it, so that a kill costs a range's batches at most.
 """
 
 import itertools
