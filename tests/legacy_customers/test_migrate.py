@@ -21,7 +21,7 @@ from legacy_customers.sample.stories import Story, load_story
 from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, ranges
 from legacy_customers.unification.sources import columns_of
 from legacy_customers.unification.verify import verify
-from tests.databases import DEADLINE, another_session, rows, until
+from tests.databases import DEADLINE, another_session, rows, run, until
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
@@ -292,6 +292,22 @@ def test_an_error_inside_a_step_is_made_good_by_the_next_run(
     else:
         with failing_at("UPDATE orders AS src SET user_id", nth=2), pytest.raises(Interrupted):
             migrate()
+    migrate()
+    assert_same(undisturbed_shop)
+
+
+def test_what_an_earlier_release_broke_off_while_it_put_keys_back_goes_on(undisturbed_shop: Result) -> None:
+    with failing_at("INSERT INTO profile_aliases"), pytest.raises(Interrupted):
+        migrate()
+    # It noted a key whole, and not its index.
+    run(
+        """UPDATE unification_phases SET detail = jsonb_set(detail, '{set_aside,profiles}', (
+            SELECT jsonb_agg(jsonb_set(r, '{3}', CASE r ->> 2 WHEN 'profiles_pkey' THEN '"PRIMARY KEY (id)"'
+                WHEN 'profiles_user_id_key' THEN '"UNIQUE (user_id)"' ELSE r -> 3 END))
+            FROM jsonb_array_elements(detail #> '{set_aside,profiles}') AS r
+            WHERE r ->> 0 = 'constraint' OR r ->> 2 NOT IN ('profiles_pkey', 'profiles_user_id_key')))
+        WHERE name = 'consolidate'"""
+    )
     migrate()
     assert_same(undisturbed_shop)
 
