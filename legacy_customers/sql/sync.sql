@@ -562,7 +562,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     patience interval := current_setting('lock_timeout')::interval;
     started timestamptz := clock_timestamp();
-    slice integer := 10;
+    slice integer := 2;
 BEGIN
     LOOP
         IF unification_sync_waits_for_us(relation, name, key) THEN
@@ -577,7 +577,7 @@ BEGIN
             PERFORM set_config('lock_timeout', extract(epoch FROM patience) * 1000 || 'ms', true);
             RETURN true;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            slice := least(slice * 2, 50);
+            slice := least(slice * 2, 4);
         END;
         IF patience > interval '0' AND clock_timestamp() > started + patience THEN
             RAISE lock_not_available USING

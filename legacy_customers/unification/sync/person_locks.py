@@ -60,14 +60,15 @@ $$
 """
 
 # Wait for a row that somebody else has locked. False: they wait for us, and are to be left our change. Each wait is
-# shorter than deadlock_timeout, so that they are seen before PostgreSQL ends one of the two.
+# far shorter than deadlock_timeout, so that they are seen before PostgreSQL ends one of the two, or a third who waits for
+# them and happens to have waited that long.
 WAIT = """
 CREATE OR REPLACE FUNCTION unification_sync_wait(relation text, name text, key text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     patience interval := current_setting('lock_timeout')::interval;
     started timestamptz := clock_timestamp();
-    slice integer := 10;
+    slice integer := 2;
 BEGIN
     LOOP
         IF unification_sync_waits_for_us(relation, name, key) THEN
@@ -82,7 +83,7 @@ BEGIN
             PERFORM set_config('lock_timeout', extract(epoch FROM patience) * 1000 || 'ms', true);
             RETURN true;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            slice := least(slice * 2, 50);
+            slice := least(slice * 2, 4);
         END;
         IF patience > interval '0' AND clock_timestamp() > started + patience THEN
             RAISE lock_not_available USING
