@@ -126,6 +126,11 @@ def _every(column: sql.Composable, words: list[str], name: str, params: dict[str
 
 
 PROFILES_INDEX, LOGINS_INDEX = "profiles_search", "users_login_search"
+# The index by which people of a tag are found: table and what follows.
+TAGS_INDEX = "profiles_tags"
+TAGS_DEFINITION = "profiles USING gin (tags jsonb_path_ops)"
+# Who logs in is looked up by the whole address, in any case spelling.
+LOGIN_INDEX = "users_login"
 # Operator classes are found by their schema, which need not be in the search path.
 _OPERATORS = """
 SELECT quote_ident(nspname) || '.gin_trgm_ops' FROM pg_opclass JOIN pg_namespace AS n ON n.oid = opcnamespace
@@ -161,13 +166,14 @@ def create_index(connection: BaseDatabaseWrapper, name: str, *, concurrently: bo
     return True
 
 
-def drop_index(connection: BaseDatabaseWrapper, name: str, *, concurrently: bool = False) -> None:
+def create_login_index(connection: BaseDatabaseWrapper) -> None:
+    """The index of whole addresses. Outside of a transaction."""
+    indexes.build_concurrently(connection, LOGIN_INDEX, sql.SQL("users (search_fold(email))"))
+
+
+def drop_index(connection: BaseDatabaseWrapper, name: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("DROP INDEX {} IF EXISTS {}").format(
-                sql.SQL("CONCURRENTLY" if concurrently else ""), sql.Identifier(name)
-            )
-        )
+        cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def drop_extension(connection: BaseDatabaseWrapper) -> None:

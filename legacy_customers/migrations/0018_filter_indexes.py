@@ -7,6 +7,8 @@ Resumes: an index that an interrupted build left behind is dropped first. Revers
 from django.db import migrations, models
 from django.db.models.functions import Lower
 
+from config.indexes import built_as
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -14,58 +16,37 @@ class Migration(migrations.Migration):
     dependencies = [("legacy_customers", "0017_cheap_evidence")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS legacy_identities_case",
-                'CREATE INDEX CONCURRENTLY legacy_identities_case ON legacy_identities ("case", customer_id)'
-                " WHERE \"case\" <> 'linked'",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS legacy_identities_case"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="customeridentity",
-                    index=models.Index(
-                        condition=models.Q(("case", "linked"), _negated=True),
-                        fields=["case", "customer_id"],
-                        name="legacy_identities_case",
-                    ),
-                )
-            ],
+        built_as(
+            'legacy_identities ("case", customer_id) WHERE "case" <> \'linked\'',
+            migrations.AddIndex(
+                model_name="customeridentity",
+                index=models.Index(
+                    condition=models.Q(("case", "linked"), _negated=True),
+                    fields=["case", "customer_id"],
+                    name="legacy_identities_case",
+                ),
+            ),
         ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS legacy_attachments_reason",
-                "CREATE INDEX CONCURRENTLY legacy_attachments_reason ON legacy_attachments (reason, id)"
-                " WHERE reason IS NOT NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS legacy_attachments_reason"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="attachment",
-                    index=models.Index(
-                        condition=models.Q(("reason__isnull", False)),
-                        fields=["reason", "id"],
-                        name="legacy_attachments_reason",
-                    ),
-                )
-            ],
+        built_as(
+            "legacy_attachments (reason, id) WHERE reason IS NOT NULL",
+            migrations.AddIndex(
+                model_name="attachment",
+                index=models.Index(
+                    condition=models.Q(("reason__isnull", False)),
+                    fields=["reason", "id"],
+                    name="legacy_attachments_reason",
+                ),
+            ),
         ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS legacy_attachments_loose",
-                "CREATE INDEX CONCURRENTLY legacy_attachments_loose ON legacy_attachments (lower(translate(key, '{}-', '')))"
-                " WHERE user_id IS NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS legacy_attachments_loose"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="attachment",
-                    index=models.Index(
-                        Lower(models.Func("key", models.Value("{}-"), models.Value(""), function="translate")),
-                        condition=models.Q(("user_id", None)),
-                        name="legacy_attachments_loose",
-                    ),
-                )
-            ],
+        built_as(
+            "legacy_attachments (lower(translate(key, '{}-', ''))) WHERE user_id IS NULL",
+            migrations.AddIndex(
+                model_name="attachment",
+                index=models.Index(
+                    Lower(models.Func("key", models.Value("{}-"), models.Value(""), function="translate")),
+                    condition=models.Q(("user_id", None)),
+                    name="legacy_attachments_loose",
+                ),
+            ),
         ),
     ]

@@ -6,6 +6,9 @@ build left behind is dropped first. Reverses: drops it.
 
 from django.db import migrations, models
 
+from config.indexes import built_as
+from orders.till_indexes import DEFINITIONS
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -13,22 +16,15 @@ class Migration(migrations.Migration):
     dependencies = [("orders", "0004_sales_days")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS orders_receipt_number",
-                "CREATE INDEX CONCURRENTLY orders_receipt_number ON orders (receipt_number)"
-                " WHERE receipt_number IS NOT NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS orders_receipt_number"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="order",
-                    index=models.Index(
-                        condition=models.Q(("receipt_number__isnull", False)),
-                        fields=["receipt_number"],
-                        name="orders_receipt_number",
-                    ),
-                )
-            ],
+        built_as(
+            DEFINITIONS["orders_receipt_number"],
+            migrations.AddIndex(
+                model_name="order",
+                index=models.Index(
+                    condition=models.Q(("receipt_number__isnull", False)),
+                    fields=["receipt_number"],
+                    name="orders_receipt_number",
+                ),
+            ),
         ),
     ]

@@ -6,6 +6,8 @@ build left behind is dropped first. Reverses: drops it.
 
 from django.db import migrations, models
 
+from config.indexes import built_as
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -13,24 +15,17 @@ class Migration(migrations.Migration):
     dependencies = [("orders", "0006_protection")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS orders_unpaid",
-                "CREATE INDEX CONCURRENTLY orders_unpaid ON orders (payment_status, created_at, id)"
-                " WHERE payment_status::text = ANY (ARRAY['pending', 'processing', 'failed', 'cancelled', 'refunded'])",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS orders_unpaid"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="order",
-                    index=models.Index(
-                        condition=models.Q(
-                            ("payment_status__in", ["pending", "processing", "failed", "cancelled", "refunded"])
-                        ),
-                        fields=["payment_status", "created_at", "id"],
-                        name="orders_unpaid",
+        built_as(
+            "orders (payment_status, created_at, id) WHERE payment_status::text = ANY (ARRAY['pending', 'processing', 'failed', 'cancelled', 'refunded'])",
+            migrations.AddIndex(
+                model_name="order",
+                index=models.Index(
+                    condition=models.Q(
+                        ("payment_status__in", ["pending", "processing", "failed", "cancelled", "refunded"])
                     ),
-                )
-            ],
+                    fields=["payment_status", "created_at", "id"],
+                    name="orders_unpaid",
+                ),
+            ),
         ),
     ]

@@ -7,16 +7,19 @@ left broken is built anew. Reverses: drops them.
 from django.contrib.postgres.operations import ValidateConstraint
 from django.db import migrations, models
 
+from config.indexes import built_as, drop_concurrently
 from config.run_step import RunStep
-from profiles.search import LOGINS_INDEX, create_index, drop_index
+from profiles.search import LOGIN_INDEX, LOGINS_INDEX, create_index, create_login_index
 
 
 def index(apps, schema_editor):
     create_index(schema_editor.connection, LOGINS_INDEX, concurrently=True)
+    create_login_index(schema_editor.connection)
 
 
 def drop(apps, schema_editor):
-    drop_index(schema_editor.connection, LOGINS_INDEX, concurrently=True)
+    for name in (LOGIN_INDEX, LOGINS_INDEX):
+        drop_concurrently(schema_editor.connection, name)
 
 
 class Migration(migrations.Migration):
@@ -26,31 +29,16 @@ class Migration(migrations.Migration):
 
     operations = [
         RunStep(index, drop),
-        # Who logs in is looked up by the whole address, in any case spelling.
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS users_login",
-                "CREATE INDEX CONCURRENTLY users_login ON users (search_fold(email))",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS users_login"],
-        ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS profiles_merged_into",
-                "CREATE INDEX CONCURRENTLY profiles_merged_into ON profiles (merged_into_id)"
-                " WHERE merged_into_id IS NOT NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS profiles_merged_into"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="profile",
-                    index=models.Index(
-                        condition=models.Q(("merged_into__isnull", False)),
-                        fields=["merged_into"],
-                        name="profiles_merged_into",
-                    ),
-                )
-            ],
+        built_as(
+            "profiles (merged_into_id) WHERE merged_into_id IS NOT NULL",
+            migrations.AddIndex(
+                model_name="profile",
+                index=models.Index(
+                    condition=models.Q(("merged_into__isnull", False)),
+                    fields=["merged_into"],
+                    name="profiles_merged_into",
+                ),
+            ),
         ),
         ValidateConstraint(model_name="profile", name="profiles_merged_holds_no_sums"),
     ]

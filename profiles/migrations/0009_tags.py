@@ -7,6 +7,9 @@ build left behind is dropped first. Reverses: drops it.
 import django.contrib.postgres.indexes
 from django.db import migrations
 
+from config.indexes import built_as
+from profiles.search import TAGS_DEFINITION
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -14,19 +17,13 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0008_saved_filters")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS profiles_tags",
-                "CREATE INDEX CONCURRENTLY profiles_tags ON profiles USING gin (tags jsonb_path_ops)",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS profiles_tags"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="profile",
-                    index=django.contrib.postgres.indexes.GinIndex(
-                        django.contrib.postgres.indexes.OpClass("tags", name="jsonb_path_ops"), name="profiles_tags"
-                    ),
-                )
-            ],
+        built_as(
+            TAGS_DEFINITION,
+            migrations.AddIndex(
+                model_name="profile",
+                index=django.contrib.postgres.indexes.GinIndex(
+                    django.contrib.postgres.indexes.OpClass("tags", name="jsonb_path_ops"), name="profiles_tags"
+                ),
+            ),
         ),
     ]

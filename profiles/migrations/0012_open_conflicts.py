@@ -6,6 +6,9 @@ interrupted build left behind is dropped first. Reverses: drops it.
 
 from django.db import migrations, models
 
+from config.indexes import built_as
+from profiles.conflict_indexes import DEFINITIONS
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -13,21 +16,15 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0011_lists")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_open_field",
-                "CREATE INDEX CONCURRENTLY field_conflicts_open_field ON field_conflicts (field, id) WHERE resolved_at IS NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_open_field"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="fieldconflict",
-                    index=models.Index(
-                        condition=models.Q(("resolved_at__isnull", True)),
-                        fields=["field", "id"],
-                        name="field_conflicts_open_field",
-                    ),
-                )
-            ],
+        built_as(
+            DEFINITIONS["field_conflicts_open_field"],
+            migrations.AddIndex(
+                model_name="fieldconflict",
+                index=models.Index(
+                    condition=models.Q(("resolved_at__isnull", True)),
+                    fields=["field", "id"],
+                    name="field_conflicts_open_field",
+                ),
+            ),
         ),
     ]

@@ -6,6 +6,9 @@ an index that an interrupted build left behind is dropped first. Reverses: drops
 
 from django.db import migrations, models
 
+from config.indexes import built_as
+from profiles.conflict_indexes import DEFINITIONS
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY
@@ -13,60 +16,36 @@ class Migration(migrations.Migration):
     dependencies = [("profiles", "0013_legacy_extra")]
 
     operations = [
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_rule",
-                "CREATE INDEX CONCURRENTLY field_conflicts_rule ON field_conflicts (rule, id)",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_rule"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="fieldconflict",
-                    index=models.Index(fields=["rule", "id"], name="field_conflicts_rule"),
-                )
-            ],
+        built_as(
+            DEFINITIONS["field_conflicts_rule"],
+            migrations.AddIndex(
+                model_name="fieldconflict",
+                index=models.Index(fields=["rule", "id"], name="field_conflicts_rule"),
+            ),
         ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_source",
-                "CREATE INDEX CONCURRENTLY field_conflicts_source ON field_conflicts (other_table, id)",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_source"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="fieldconflict",
-                    index=models.Index(fields=["other_table", "id"], name="field_conflicts_source"),
-                )
-            ],
+        built_as(
+            DEFINITIONS["field_conflicts_source"],
+            migrations.AddIndex(
+                model_name="fieldconflict",
+                index=models.Index(fields=["other_table", "id"], name="field_conflicts_source"),
+            ),
         ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_decided",
-                "CREATE INDEX CONCURRENTLY field_conflicts_decided ON field_conflicts (id) WHERE resolved_at IS NOT NULL",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS field_conflicts_decided"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="fieldconflict",
-                    index=models.Index(
-                        condition=models.Q(("resolved_at__isnull", False)),
-                        fields=["id"],
-                        name="field_conflicts_decided",
-                    ),
-                )
-            ],
+        built_as(
+            DEFINITIONS["field_conflicts_decided"],
+            migrations.AddIndex(
+                model_name="fieldconflict",
+                index=models.Index(
+                    condition=models.Q(("resolved_at__isnull", False)),
+                    fields=["id"],
+                    name="field_conflicts_decided",
+                ),
+            ),
         ),
-        migrations.RunSQL(
-            [
-                "DROP INDEX CONCURRENTLY IF EXISTS merge_suggestions_score",
-                "CREATE INDEX CONCURRENTLY merge_suggestions_score ON merge_suggestions (score DESC, id DESC)",
-            ],
-            ["DROP INDEX CONCURRENTLY IF EXISTS merge_suggestions_score"],
-            state_operations=[
-                migrations.AddIndex(
-                    model_name="mergesuggestion",
-                    index=models.Index(fields=["-score", "-id"], name="merge_suggestions_score"),
-                )
-            ],
+        built_as(
+            "merge_suggestions (score DESC, id DESC)",
+            migrations.AddIndex(
+                model_name="mergesuggestion",
+                index=models.Index(fields=["-score", "-id"], name="merge_suggestions_score"),
+            ),
         ),
     ]

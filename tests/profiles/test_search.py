@@ -12,6 +12,7 @@ from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.roles import Role
+from config.indexes import drop_concurrently
 from profiles import keyset, pages, search
 from profiles.models import Profile, ProfileAlias
 from profiles.services import profile_service
@@ -268,7 +269,7 @@ def test_index_that_a_kill_left_broken_is_built_anew(trigrams: None) -> None:
     run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_login_search'::regclass")
     assert search.create_index(connection, search.LOGINS_INDEX, concurrently=True) is True
     assert one("SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_login_search'::regclass") is True
-    search.drop_index(connection, search.LOGINS_INDEX, concurrently=True)
+    drop_concurrently(connection, search.LOGINS_INDEX)
     assert one("SELECT to_regclass('users_login_search')") is None
     assert search.create_index(connection, search.LOGINS_INDEX, concurrently=True) is True
 
