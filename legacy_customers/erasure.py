@@ -326,7 +326,7 @@ def _empty_backups(
             counts[relation] = _empty(connection, cursor, table, relation, keys[table])
             _copy_dates(connection, cursor, table, keys[table])
         _set_guard(cursor, relation, guard, "ENABLE ALWAYS TRIGGER" if guard == "A" else "ENABLE TRIGGER")
-        if table in recorded:
+        if "hash" in recorded.get(table, {}):
             after = _hash(connection, cursor, table, keys[table])
             recorded[table]["hash"] = str(int(recorded[table]["hash"]) - before + after)
     phases.note(connection, backup.PHASE, tables=recorded)

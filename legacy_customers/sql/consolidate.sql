@@ -1,69 +1,7 @@
 -- One profile per person (unification/consolidate.py). INSERT runs once per range of users.
 -- Rendered by `manage.py render_sql` for a current installation. To be read, not run.
 
--- others, a work table
-SELECT src.* FROM (
-        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
-        UNION ALL
-        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
-        WHERE position = 1 AND "case" IN ('new_user', 'separate')
-    ) AS src JOIN (
-        SELECT user_id FROM legacy_identities WHERE position = 2
-        UNION SELECT user_id FROM legacy_attachments
-        WHERE position > 1 OR source = 'user_profiles' AND position = 1
-        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
-        WHERE i.position = 1 AND "c"."address" LIKE '%{%') AS o ON o.user_id = src.id WHERE true;
-
--- several_customers, a work table
-SELECT i.user_id,
-        (array_agg(unification_text("c"."first_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."first_name") IS NOT NULL))[1] AS "first_name",
-        (array_agg(unification_text("c"."last_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."last_name") IS NOT NULL))[1] AS "last_name",
-        (array_agg(unification_text("c"."phone") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."phone") IS NOT NULL))[1] AS "phone",
-        (array_agg("c"."date_of_birth" ORDER BY "i"."position") FILTER (WHERE "c"."date_of_birth" IS NOT NULL))[1] AS "date_of_birth",
-        coalesce(sum("c"."loyalty_points"), 0) AS "loyalty_points",
-        (array_agg(nullif(unification_text("c"."customer_type"), 'regular') ORDER BY "i"."position") FILTER (WHERE nullif(unification_text("c"."customer_type"), 'regular') IS NOT NULL))[1] AS "customer_type",
-        (array_agg(unification_text("c"."preferred_payment_method") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."preferred_payment_method") IS NOT NULL))[1] AS "preferred_payment_method",
-        coalesce(sum("c"."total_spent"), 0) AS "total_spent",
-        coalesce(sum("c"."order_count"), 0) AS "order_count",
-        max("c"."last_order_date") AS "last_order_date",
-        bool_and("c"."marketing_consent" IS TRUE) AS "marketing_consent",
-        bool_and("c"."sms_consent" IS TRUE) AS "sms_consent",
-        CASE coalesce(cardinality((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))[1]) ELSE unification_union((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))) END AS "tags",
-        bool_and("c"."is_verified" IS TRUE) AS "is_verified",
-        min("c"."created_at") AS "created_at",
-        max("c"."updated_at") AS "updated_at",
-        (array_agg(ARRAY[unification_address("c"."address")::text, unification_text("c"."city")::text, unification_text("c"."state")::text, unification_text("c"."postal_code")::text, unification_text("c"."country")::text] ORDER BY "i"."position") FILTER (WHERE (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL)))[1:1] AS block,
-        CASE WHEN cardinality((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) = 1 THEN (array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))[1] ELSE (SELECT string_agg(note, E'\n\n' ORDER BY at) FROM (SELECT note, min(at) AS at FROM unnest((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) WITH ORDINALITY AS n (note, at) GROUP BY note) AS distinct_notes) END AS "notes"
-    FROM legacy_identities AS i
-    JOIN "backup_customers" AS c ON c.id = i.customer_id
-    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2 AND true)
-    GROUP BY i.user_id;
-
--- several_attachments, a work table
-SELECT a.user_id,
-        (array_agg(nullif(unification_text("up"."customer_type"), 'regular') ORDER BY a.position) FILTER (WHERE nullif(unification_text("up"."customer_type"), 'regular') IS NOT NULL))[1] AS "customer_type",
-        CASE coalesce(cardinality((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))), 0) WHEN 0 THEN '{}'::jsonb WHEN 1 THEN (array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))[1] ELSE unification_merge((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))) END AS "preferences",
-        CASE coalesce(cardinality((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))) END AS "needs",
-        (array_agg(unification_text("up"."experience_level") ORDER BY a.position) FILTER (WHERE unification_text("up"."experience_level") IS NOT NULL))[1] AS "experience_level",
-        CASE coalesce(cardinality((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))) END AS "medical_conditions",
-        CASE coalesce(cardinality((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))) END AS "preferred_categories",
-        CASE coalesce(cardinality((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))) END AS "preferred_effects",
-        (array_agg(CASE WHEN jsonb_typeof("up"."price_range") = 'object' THEN unification_json("up"."price_range") END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."price_range") = 'object' THEN unification_json("up"."price_range") END IS NOT NULL))[1] AS "price_range",
-        CASE coalesce(cardinality((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))[1]) ELSE unification_union((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))) END AS "purchase_history",
-        coalesce(sum(CASE a.source WHEN 'customer_profiles' THEN "cp"."interaction_count" ELSE "up"."interaction_count" END), 0) AS "interaction_count",
-        (array_agg(unification_text("up"."language") ORDER BY a.position) FILTER (WHERE unification_text("up"."language") IS NOT NULL))[1] AS "language",
-        (array_agg(unification_text("up"."timezone") ORDER BY a.position) FILTER (WHERE unification_text("up"."timezone") IS NOT NULL))[1] AS "timezone",
-        min(CASE a.source WHEN 'customer_profiles' THEN "cp"."created_at" ELSE "up"."created_at" END) AS "created_at",
-        max(CASE a.source WHEN 'customer_profiles' THEN "cp"."updated_at" ELSE "up"."updated_at" END) AS "updated_at"
-    FROM legacy_attachments AS a
-    LEFT JOIN "backup_customer_profiles" AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
-    LEFT JOIN "backup_user_profiles" AS up ON a.source = 'user_profiles' AND up.id::text = a.key
-    WHERE a.user_id IN (
-        SELECT m.user_id FROM legacy_attachments AS m
-        WHERE (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1) AND true)
-    GROUP BY a.user_id;
-
--- profiles_alone, a work table
+-- unification_profiles_alone, a work table
 SELECT
         src.place,
         coalesce(c.id, gen_random_uuid()) AS id,
@@ -123,7 +61,69 @@ SELECT
             WHERE m.user_id = src.id AND (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1))
         AND ("c"."address" LIKE '%{%') IS NOT TRUE;
 
--- profiles_of_others, a work table
+-- others, a work table
+SELECT src.* FROM (
+        SELECT ctid AS place, "id", "email", "email_verified", "phone_verified", "first_name", "last_name", "phone", "date_of_birth", "marketing_consent", "created_at", "updated_at" FROM "backup_users"
+        UNION ALL
+        SELECT '(4294967295,0)'::tid, user_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM legacy_identities
+        WHERE position = 1 AND "case" IN ('new_user', 'separate')
+    ) AS src JOIN (
+        SELECT user_id FROM legacy_identities WHERE position = 2
+        UNION SELECT user_id FROM legacy_attachments
+        WHERE position > 1 OR source = 'user_profiles' AND position = 1
+        UNION SELECT i.user_id FROM legacy_identities AS i JOIN "backup_customers" AS c ON c.id = i.customer_id
+        WHERE i.position = 1 AND "c"."address" LIKE '%{%') AS o ON o.user_id = src.id;
+
+-- several_customers, a work table
+SELECT i.user_id,
+        (array_agg(unification_text("c"."first_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."first_name") IS NOT NULL))[1] AS "first_name",
+        (array_agg(unification_text("c"."last_name") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."last_name") IS NOT NULL))[1] AS "last_name",
+        (array_agg(unification_text("c"."phone") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."phone") IS NOT NULL))[1] AS "phone",
+        (array_agg("c"."date_of_birth" ORDER BY "i"."position") FILTER (WHERE "c"."date_of_birth" IS NOT NULL))[1] AS "date_of_birth",
+        coalesce(sum("c"."loyalty_points"), 0) AS "loyalty_points",
+        (array_agg(nullif(unification_text("c"."customer_type"), 'regular') ORDER BY "i"."position") FILTER (WHERE nullif(unification_text("c"."customer_type"), 'regular') IS NOT NULL))[1] AS "customer_type",
+        (array_agg(unification_text("c"."preferred_payment_method") ORDER BY "i"."position") FILTER (WHERE unification_text("c"."preferred_payment_method") IS NOT NULL))[1] AS "preferred_payment_method",
+        coalesce(sum("c"."total_spent"), 0) AS "total_spent",
+        coalesce(sum("c"."order_count"), 0) AS "order_count",
+        max("c"."last_order_date") AS "last_order_date",
+        bool_and("c"."marketing_consent" IS TRUE) AS "marketing_consent",
+        bool_and("c"."sms_consent" IS TRUE) AS "sms_consent",
+        CASE coalesce(cardinality((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))[1]) ELSE unification_union((array_agg("c"."tags" ORDER BY "i"."position") FILTER (WHERE CASE WHEN jsonb_typeof("c"."tags") = 'array' THEN unification_json("c"."tags") END IS NOT NULL))) END AS "tags",
+        bool_and("c"."is_verified" IS TRUE) AS "is_verified",
+        min("c"."created_at") AS "created_at",
+        max("c"."updated_at") AS "updated_at",
+        (array_agg(ARRAY[unification_address("c"."address")::text, unification_text("c"."city")::text, unification_text("c"."state")::text, unification_text("c"."postal_code")::text, unification_text("c"."country")::text] ORDER BY "i"."position") FILTER (WHERE (unification_address("c"."address") IS NOT NULL OR unification_text("c"."city") IS NOT NULL OR unification_text("c"."state") IS NOT NULL OR unification_text("c"."postal_code") IS NOT NULL OR nullif(unification_text("c"."country"), 'USA') IS NOT NULL)))[1:1] AS block,
+        CASE WHEN cardinality((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) = 1 THEN (array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))[1] ELSE (SELECT string_agg(note, E'\n\n' ORDER BY at) FROM (SELECT note, min(at) AS at FROM unnest((array_agg(c.notes ORDER BY c.created_at, c.id) FILTER (WHERE unification_text(c.notes) IS NOT NULL))) WITH ORDINALITY AS n (note, at) GROUP BY note) AS distinct_notes) END AS "notes"
+    FROM legacy_identities AS i
+    JOIN "backup_customers" AS c ON c.id = i.customer_id
+    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2)
+    GROUP BY i.user_id;
+
+-- several_attachments, a work table
+SELECT a.user_id,
+        (array_agg(nullif(unification_text("up"."customer_type"), 'regular') ORDER BY a.position) FILTER (WHERE nullif(unification_text("up"."customer_type"), 'regular') IS NOT NULL))[1] AS "customer_type",
+        CASE coalesce(cardinality((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))), 0) WHEN 0 THEN '{}'::jsonb WHEN 1 THEN (array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))[1] ELSE unification_merge((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) = 'object' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."preferences" ELSE "up"."preferences" END) END IS NOT NULL))) END AS "preferences",
+        CASE coalesce(cardinality((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."needs" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."needs") = 'array' THEN unification_json("up"."needs") END IS NOT NULL))) END AS "needs",
+        (array_agg(unification_text("up"."experience_level") ORDER BY a.position) FILTER (WHERE unification_text("up"."experience_level") IS NOT NULL))[1] AS "experience_level",
+        CASE coalesce(cardinality((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."medical_conditions" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."medical_conditions") = 'array' THEN unification_json("up"."medical_conditions") END IS NOT NULL))) END AS "medical_conditions",
+        CASE coalesce(cardinality((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."preferred_categories" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_categories") = 'array' THEN unification_json("up"."preferred_categories") END IS NOT NULL))) END AS "preferred_categories",
+        CASE coalesce(cardinality((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))[1]) ELSE unification_union((array_agg("up"."preferred_effects" ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."preferred_effects") = 'array' THEN unification_json("up"."preferred_effects") END IS NOT NULL))) END AS "preferred_effects",
+        (array_agg(CASE WHEN jsonb_typeof("up"."price_range") = 'object' THEN unification_json("up"."price_range") END ORDER BY a.position) FILTER (WHERE CASE WHEN jsonb_typeof("up"."price_range") = 'object' THEN unification_json("up"."price_range") END IS NOT NULL))[1] AS "price_range",
+        CASE coalesce(cardinality((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))), 0) WHEN 0 THEN '[]'::jsonb WHEN 1 THEN unification_list((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))[1]) ELSE unification_union((array_agg(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END ORDER BY a.source, a.position) FILTER (WHERE CASE WHEN jsonb_typeof(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) = 'array' THEN unification_json(CASE a.source WHEN 'customer_profiles' THEN "cp"."purchase_history" ELSE "up"."purchase_history" END) END IS NOT NULL))) END AS "purchase_history",
+        coalesce(sum(CASE a.source WHEN 'customer_profiles' THEN "cp"."interaction_count" ELSE "up"."interaction_count" END), 0) AS "interaction_count",
+        (array_agg(unification_text("up"."language") ORDER BY a.position) FILTER (WHERE unification_text("up"."language") IS NOT NULL))[1] AS "language",
+        (array_agg(unification_text("up"."timezone") ORDER BY a.position) FILTER (WHERE unification_text("up"."timezone") IS NOT NULL))[1] AS "timezone",
+        min(CASE a.source WHEN 'customer_profiles' THEN "cp"."created_at" ELSE "up"."created_at" END) AS "created_at",
+        max(CASE a.source WHEN 'customer_profiles' THEN "cp"."updated_at" ELSE "up"."updated_at" END) AS "updated_at"
+    FROM legacy_attachments AS a
+    LEFT JOIN "backup_customer_profiles" AS cp ON a.source = 'customer_profiles' AND cp.customer_id = a.key
+    LEFT JOIN "backup_user_profiles" AS up ON a.source = 'user_profiles' AND up.id::text = a.key
+    WHERE a.user_id IN (
+        SELECT m.user_id FROM legacy_attachments AS m
+        WHERE m.position > 1 OR m.source = 'user_profiles' AND m.position = 1)
+    GROUP BY a.user_id;
+
+-- unification_profiles_of_others, a work table
 SELECT
         src.place,
         coalesce(c.id, gen_random_uuid()) AS id,
@@ -178,8 +178,8 @@ SELECT
 
 -- INSERT
 INSERT INTO profiles ("id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at")
-SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM profiles_alone AS n WHERE true
-UNION ALL SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM profiles_of_others AS n WHERE true;
+SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM "unification_profiles_alone" AS n WHERE true
+UNION ALL SELECT "id", "user_id", "contact_email", "first_name", "last_name", "phone", "date_of_birth", "address", "city", "state", "postal_code", "country", "loyalty_points", "customer_type", "preferred_payment_method", "total_spent", "order_count", "last_order_date", "preferences", "needs", "experience_level", "medical_conditions", "preferred_categories", "preferred_effects", "price_range", "purchase_history", "interaction_count", "language", "timezone", "marketing_consent", "sms_consent", "tags", "notes", "is_verified", "created_at", "updated_at" FROM "unification_profiles_of_others" AS n WHERE true;
 
 -- ALIASES
 INSERT INTO profile_aliases (id, profile_id)

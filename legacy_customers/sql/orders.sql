@@ -12,19 +12,19 @@ DROP TRIGGER IF EXISTS zz_unification_keep_updated_at ON orders;
 CREATE TRIGGER zz_unification_keep_updated_at BEFORE UPDATE ON orders FOR EACH ROW
     WHEN (current_setting('unification.repointing', true) = 'on') EXECUTE FUNCTION unification_keep_updated_at();
 
--- WORK, a work table
-SELECT *, ntile(4) OVER (PARTITION BY page ORDER BY place) AS turn
+-- FIND, a work table
+SELECT *, ntile(4) OVER (PARTITION BY (place::text::point)[0] ORDER BY place) AS turn
 FROM (
-    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
+    SELECT src.ctid AS place, src.customer_id, i.user_id
     FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-    WHERE src.user_id IS NULL AND true
+    WHERE src.user_id IS NULL
 ) AS found;
 
 -- REPOINT_TURN
 UPDATE orders AS src SET user_id = todo.user_id
-FROM repointing AS todo
+FROM unification_repointing AS todo
 WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
-    AND todo.turn = 1 AND true AND src.ctid >= '(0,0)'::tid AND src.ctid <= (SELECT max(place) FROM repointing WHERE turn = 1);
+    AND todo.turn = 1 AND true AND src.ctid >= '(0,0)'::tid AND src.ctid <= (SELECT max(place) FROM unification_repointing WHERE turn = 1);
 
 -- LEFT_OVER, a work table
 SELECT row_number() OVER () AS number, src.ctid AS place, src.user_id AS was, src.customer_id, i.user_id

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,19 +14,22 @@ from psycopg import sql
 
 from config import locks
 
-from . import fingerprint, phases, ranges, workers
-from .ranges import WHOLE, Stretch
+from . import fingerprint, phases, throttle, workers
 from .sources import BACKUP_KEYS, LEGACY_TABLES, columns_of
 
 PHASE = "backup"
 
-CREATE_BACKUP = sql.SQL("CREATE TABLE {backup} AS SELECT {columns} FROM {table}")
+# Nothing of it will ever be dead: autovacuum would read it in vain, while the next steps are at work.
+CREATE_BACKUP = sql.SQL("CREATE TABLE {backup} WITH (autovacuum_enabled = false) AS SELECT {columns} FROM {table}")
 ADD_KEY = sql.SQL("ALTER TABLE {backup} ADD CONSTRAINT {name} PRIMARY KEY ({key})")
 
 # Who holds the snapshot waits in a transaction, however long the others work.
 NEVER_ENDED = """
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
 """
+HAS_KEY = "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(%s) AND indisprimary)"
+# The largest, which identity does not read.
+KEYED_LATER = "orders"
 AS_IT_IS = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 # A backup is evidence: whoever tries to change it is told why not.
@@ -47,29 +51,39 @@ def back_up(connection: BaseDatabaseWrapper) -> None:
     """Copy every legacy table as it is now, all in one snapshot, without the columns that we added.
 
     Where there are several workers, they share the tables, each a transaction of its own. Of a run that was broken off nothing
-    is kept.
+    is kept. `complete` has what identity can do without.
     """
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, CREATE_GUARD)
+        copied: dict[str, dict[str, Any]] = {}
         if workers.count() == 1:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 cursor.execute(AS_IT_IS)
                 for table in LEGACY_TABLES:
-                    _copy(connection, cursor, table)
+                    copied[table] = _copy(connection, cursor, table)
         else:
             with _snapshot(connection) as snapshot:
-                workers.share_out(connection, _largest_first(connection), partial(_copy_as_of, snapshot=snapshot))
-        hashed: dict[str, list[tuple[int, str]]] = {table: [] for table in LEGACY_TABLES}
-        workers.share_out(connection, list(_parts(connection)), partial(_hash, hashed=hashed))
-        detail["tables"] = {
-            table: {
-                "rows": sum(rows for rows, _ in parts),
-                "hash": str(sum(int(digest) for _, digest in parts)),
-                "columns": fingerprint.legacy_columns(connection, table),
-            }
-            for table, parts in hashed.items()
-        }
-        detail["rows"] = sum(found["rows"] for found in detail["tables"].values())
+                tables = _largest_first(connection)
+                workers.share_out(connection, [partial(_copy_as_of, snapshot, table, copied) for table in tables])
+        detail["tables"] = {table: copied[table] for table in LEGACY_TABLES}
+        detail["rows"] = sum(found["rows"] for found in copied.values())
+
+
+def complete(connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    """The last key, and the hash of every copy, where they are missing; from the first instant on no copy was written to."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(HAS_KEY, [f"backup_{KEYED_LATER}"])
+        if not cursor.fetchone()[0]:
+            _add_key(cursor, KEYED_LATER)
+    for table in LEGACY_TABLES:
+        tables = phases.detail_of(connection, PHASE)["tables"]
+        if "hash" not in tables[table]:
+            throttle.let_others_first(connection, stopped)
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                phases.tune(cursor)
+                _, tables[table]["hash"] = count_and_hash(connection, cursor, f"backup_{table}")
+                phases.note(connection, PHASE, tables=tables)
 
 
 @contextmanager
@@ -90,14 +104,21 @@ def _largest_first(connection: BaseDatabaseWrapper) -> list[str]:
         return [table for (table,) in cursor.fetchall()]
 
 
-def _copy_as_of(connection: BaseDatabaseWrapper, table: str, stopped: threading.Event, *, snapshot: str) -> None:
+def _copy_as_of(
+    snapshot: str,
+    table: str,
+    copied: dict[str, dict[str, Any]],
+    connection: BaseDatabaseWrapper,
+    stopped: threading.Event,
+) -> None:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(AS_IT_IS)
         cursor.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-        _copy(connection, cursor, table)
+        copied[table] = _copy(connection, cursor, table)
 
 
-def _copy(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) -> None:
+def _copy(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) -> dict[str, Any]:
+    """Make the backup of `table`; gives its rows and columns."""
     columns = fingerprint.legacy_columns(connection, table)
     backup = sql.Identifier(f"backup_{table}")
     phases.tune(cursor)
@@ -110,13 +131,17 @@ def _copy(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) ->
             table=sql.Identifier(table),
         )
     )
-    cursor.execute(
-        ADD_KEY.format(
-            backup=backup, name=sql.Identifier(f"backup_{table}_pkey"), key=sql.Identifier(BACKUP_KEYS[table])
-        )
-    )
-    cursor.execute(sql.SQL("ANALYZE {}").format(backup))
+    made = {"rows": cursor.rowcount, "columns": columns}
     cursor.execute(ADD_GUARD.format(backup=backup))
+    if table != KEYED_LATER:
+        _add_key(cursor, table)
+    return made
+
+
+def _add_key(cursor: CursorWrapper, table: str) -> None:
+    backup, key = sql.Identifier(f"backup_{table}"), sql.Identifier(BACKUP_KEYS[table])
+    cursor.execute(ADD_KEY.format(backup=backup, name=sql.Identifier(f"backup_{table}_pkey"), key=key))
+    cursor.execute(sql.SQL("ANALYZE {}").format(backup))
 
 
 def drop_backups(connection: BaseDatabaseWrapper) -> None:
@@ -128,34 +153,11 @@ def drop_backups(connection: BaseDatabaseWrapper) -> None:
         phases.forget(connection, PHASE)
 
 
-def _parts(connection: BaseDatabaseWrapper) -> Iterator[tuple[str, Stretch]]:
-    """Table and stretch of its backup, one for each worker."""
-    for table in _largest_first(connection):
-        with connection.cursor() as cursor:
-            for stretch in ranges.cut(ranges.pages_of(cursor, f"backup_{table}"), workers.count()):
-                yield table, stretch
-
-
-def _hash(
-    connection: BaseDatabaseWrapper,
-    part: tuple[str, Stretch],
-    stopped: threading.Event,
-    *,
-    hashed: dict[str, list[tuple[int, str]]],
-) -> None:
-    table, stretch = part
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        phases.tune(cursor)
-        hashed[table].append(count_and_hash(connection, cursor, f"backup_{table}", stretch))
-
-
-def count_and_hash(
-    connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str, stretch: Stretch = WHOLE
-) -> tuple[int, str]:
-    """Number of rows and a hash over all cells that does not depend on their order: that of a table is the sum of its stretches'."""
+def count_and_hash(connection: BaseDatabaseWrapper, cursor: CursorWrapper, table: str) -> tuple[int, str]:
+    """Number of rows and a hash over all cells that does not depend on their order."""
     cursor.execute(
-        sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS src WHERE {}").format(
-            row_hash(columns_of(connection, table)), sql.Identifier(table), stretch.holds()
+        sql.SQL("SELECT count(*), coalesce(sum({}), 0)::text FROM {} AS src").format(
+            row_hash(columns_of(connection, table)), sql.Identifier(table)
         )
     )
     rows, digest = cursor.fetchone()

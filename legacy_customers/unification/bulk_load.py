@@ -4,8 +4,10 @@ What was set aside is noted, in the transaction that drops it, so that any later
 """
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -54,22 +56,37 @@ def _set_aside(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
                 cursor.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(_relation(name)))
 
 
-def put_back(connection: BaseDatabaseWrapper, phase: str, table: str, *, own_foreign_keys: bool = True) -> None:
+def put_back(
+    connection: BaseDatabaseWrapper,
+    phase: str,
+    table: str,
+    *,
+    own_foreign_keys: bool = True,
+    meanwhile: Sequence[workers.Task] = (),
+) -> None:
     """Build what was noted and is not there: indexes, as many at once as there are workers, keys, foreign keys, then checked.
 
     Without the table's own foreign keys where others may still delete what they point at: `put_back_unchecked`, `validate`.
+    `meanwhile` is done by the worker who has no index left to build.
     """
     wanted = [row for row in _noted(connection, phase, table) if own_foreign_keys or not _is_own(row, table)]
     indexes = [row for row in wanted if row[0] == "index"]
     # The longest first: those of many keys a row.
     indexes.sort(key=lambda row: " USING gin " not in row[3])
-    workers.share_out(connection, indexes, _build_index)
+    workers.share_out(connection, [*(partial(_build_index, row) for row in indexes), *meanwhile])
     for row in sorted(wanted, key=lambda row: row[4]):
         if row[0] == "constraint":
             locks.patiently(connection, partial(_build, connection, table, row))
     for row in wanted:
         if row[4]:
             locks.patiently(connection, partial(_validate, connection, row))
+
+
+def index_ahead(name: str, definition: str, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    """Build an index that a later migration wants, while nobody asks the table: so that writers need not be minded."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {}").format(sql.Identifier(name), sql.SQL(definition)))
 
 
 def put_back_unchecked(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:
@@ -98,7 +115,7 @@ def _is_own(row: Row, table: str) -> bool:
     return row[4] and row[1] == table
 
 
-def _build_index(connection: BaseDatabaseWrapper, row: Row, stopped: threading.Event) -> None:
+def _build_index(row: Row, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
     def build() -> None:
         with connection.cursor() as cursor:
             phases.tune(cursor)

@@ -336,11 +336,10 @@ def backups_untouched(snapshot: Snapshot) -> Outcome:
         rows, digest = backup.count_and_hash(snapshot.connection, snapshot.cursor, name)
         outcome.rows += rows
         outcome.expected += known["rows"]
-        if (rows, digest) != (known["rows"], known["hash"]):
+        noted = known.get("hash", "none yet")
+        if (rows, digest) != (known["rows"], noted):
             outcome.differences += 1
-            outcome.samples.append(
-                f"{name}: {rows:,} rows, hash {digest}; backed up {known['rows']:,}, {known['hash']}"
-            )
+            outcome.samples.append(f"{name}: {rows:,} rows, hash {digest}; backed up {known['rows']:,}, {noted}")
         if name not in guarded:
             outcome.differences += 1
             outcome.samples.append(f"{name} has lost its key or its guard")

@@ -1,18 +1,23 @@
 """Every value that lost is kept: a field_conflict per losing cell, and a suggestion per pair that may be one person."""
 
+import threading
+from functools import partial
+
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from config import locks
+from profiles import conflict_indexes
 
-from . import bulk_load, phases, ranges
+from . import bulk_load, live_indexes, orders, phases, ranges
 from .consolidate import has_address, said, source_value
 from .field_map import Field, Kind, Rule, Table, fields_of
 from .sources import Sources
 
 PHASE = "conflicts"
+LARGEST_FIRST = (Table.CUSTOMERS, Table.USERS, Table.CUSTOMER_PROFILES, Table.USER_PROFILES)
 
 # The rows of each source with the profile `p` that they went into.
 JOINED: dict[Table, sql.SQL] = {
@@ -327,24 +332,36 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     with phases.phase(connection, PHASE) as detail:
         bulk_load.set_aside(connection, PHASE, "field_conflicts")
 
-        steps = [_step(sources.backups(), table) for table in Table]
+        steps = [_step(sources.backups(), table) for table in LARGEST_FIRST]
         for step in steps:
             ranges.plan(connection, step.name, step.table)
-        ranges.run(connection, *steps)
-        bulk_load.put_back(connection, PHASE, "field_conflicts")
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
+        # The longest first. What the next step begins with is done here too, by whoever has nothing else to do.
+        ranges.run(
+            connection,
+            *steps,
+            before=[live_indexes.build_for_logins],
+            after=[partial(_suggest, sources), orders.find_ahead],
+        )
+        ahead = [partial(bulk_load.index_ahead, *index) for index in conflict_indexes.DEFINITIONS.items()]
+        bulk_load.put_back(connection, PHASE, "field_conflicts", meanwhile=ahead)
+        with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS pg_temp.losing_cells, pg_temp.new_conflicts")
-            detail["suggestions"] = 0
-            cursor.execute(SPELLINGS.format(users=sources.table("users")))
-            cursor.execute("ANALYZE spelling")
-            for statement in (SUGGEST_GUESTS, SUGGEST_LOGINS):
-                cursor.execute(statement)
-                detail["suggestions"] += cursor.rowcount
             cursor.execute("SELECT count(*) FROM field_conflicts")
             detail["rows"] = cursor.fetchone()[0]
+            cursor.execute("SELECT count(*) FROM merge_suggestions")
+            detail["suggestions"] = cursor.fetchone()[0]
             cursor.execute("ANALYZE field_conflicts")
             cursor.execute("ANALYZE merge_suggestions")
+
+
+def _suggest(sources: Sources, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    """Record every pair that may be one person and is not recorded yet."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(SPELLINGS.format(users=sources.table("users")))
+        cursor.execute("ANALYZE spelling")
+        for statement in (SUGGEST_GUESTS, SUGGEST_LOGINS):
+            cursor.execute(statement)
 
 
 def _step(backups: Sources, table: Table) -> ranges.Step:
@@ -357,10 +374,12 @@ def _step(backups: Sources, table: Table) -> ranges.Step:
         cursor.execute(insert_conflicts(stretch.holds(sql.SQL("l.place"))))
         return cursor.rowcount
 
-    return ranges.Step(f"{PHASE}:{table}", f"backup_{table}", prepare, work)
+    return ranges.Step(f"{PHASE}:{table}", f"backup_{table}", work, prepare, whole=True)
 
 
 def forget(connection: BaseDatabaseWrapper) -> None:
-    """Take away what `record` wrote."""
+    """Take away what `record` wrote and built."""
+    live_indexes.drop(connection)
+    orders.forget_ahead(connection)
     locks.execute(connection, "TRUNCATE merge_suggestions, field_conflicts")
     phases.forget(connection, PHASE, *(f"{PHASE}:{table}" for table in Table))

@@ -4,12 +4,17 @@ A person's primary rows are joined directly. Only for the few with several rows 
 work tables `several_customers` and `several_attachments`, with one row per person.
 """
 
+import threading
+from functools import partial
+
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from . import bulk_load, phases, ranges
+from profiles import search
+
+from . import bulk_load, phases, ranges, workers
 from .field_map import (
     ADDRESS_KEYS,
     DEFAULT_COUNTRY,
@@ -102,11 +107,8 @@ def _one_or_more(field: Field, one: str, more: str, parts: dict[str, sql.Composa
     )
 
 
-def several_customers(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
-    """One row per person with more than one customers row, with every customers field brought together.
-
-    `whose`: a condition on m.user_id.
-    """
+def several_customers(sources: Sources) -> sql.Composable:
+    """One row per person with more than one customers row, with every customers field brought together."""
     position = column("i", "position")
     cells: list[sql.Composable] = [
         sql.SQL("{} AS {}").format(
@@ -140,13 +142,13 @@ def several_customers(sources: Sources, whose: sql.Composable = EVERYBODY) -> sq
         {cells}
     FROM legacy_identities AS i
     JOIN {customers} AS c ON c.id = i.customer_id
-    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2 AND {whose})
+    WHERE i.user_id IN (SELECT m.user_id FROM legacy_identities AS m WHERE m.position = 2)
     GROUP BY i.user_id"""
-    ).format(cells=sql.SQL(",\n        ").join(cells), customers=sources.table("customers"), whose=whose)
+    ).format(cells=sql.SQL(",\n        ").join(cells), customers=sources.table("customers"))
 
 
-def several_attachments(sources: Sources, whose: sql.Composable = EVERYBODY) -> sql.Composable:
-    """One row per person with a user_profiles row or with several attached rows, newest first; `whose` as above."""
+def several_attachments(sources: Sources) -> sql.Composable:
+    """One row per person with a user_profiles row or with several attached rows, newest first."""
     cells = []
     for field in FIELD_MAP:
         tables = [table for table in field.sources if table in (Table.CUSTOMER_PROFILES, Table.USER_PROFILES)]
@@ -169,11 +171,10 @@ def several_attachments(sources: Sources, whose: sql.Composable = EVERYBODY) -> 
     LEFT JOIN {user_profiles} AS up ON a.source = 'user_profiles' AND up.id::text = a.key
     WHERE a.user_id IN (
         SELECT m.user_id FROM legacy_attachments AS m
-        WHERE (m.position > 1 OR m.source = 'user_profiles' AND m.position = 1) AND {whose})
+        WHERE m.position > 1 OR m.source = 'user_profiles' AND m.position = 1)
     GROUP BY a.user_id"""
     ).format(
         cells=sql.SQL(",\n        ").join(cells),
-        whose=whose,
         customer_profiles=sources.table("customer_profiles"),
         user_profiles=sources.table("user_profiles"),
     )
@@ -309,7 +310,7 @@ NEW_ID = sql.SQL("gen_random_uuid()")
 
 # Persons with one row of each kind at most, and no address that may be JSON: no work table has anything of theirs, and no
 # text is parsed, which may fail and then takes a subtransaction. So parallel workers may compute their rows.
-ALONE = sql.SQL(
+IS_ALONE = sql.SQL(
     """NOT EXISTS (SELECT FROM legacy_identities AS m WHERE m.user_id = src.id AND m.position = 2)
         AND NOT EXISTS (
             SELECT FROM legacy_attachments AS m
@@ -347,7 +348,7 @@ def profile_rows(
     ]
     joined = sql.SQL("")
     if alone:
-        where = sql.SQL("{} AND {}").format(where, ALONE.format(address=sources.address("c")))
+        where = sql.SQL("{} AND {}").format(where, IS_ALONE.format(address=sources.address("c")))
     else:
         joined = sql.SQL(
             """
@@ -405,40 +406,45 @@ def people(sources: Sources) -> sql.Composed:
     )
 
 
-# Others than a share's are another worker's.
-OF_THESE = sql.SQL("m.user_id IN (SELECT o.id FROM others AS o)")
 COLUMNS = sql.SQL(", ").join(
     sql.Identifier(name) for name in ("id", "user_id", "contact_email", *(field.column for field in FIELD_MAP))
 )
 
 
-def work_tables(sources: Sources, where: sql.Composable) -> dict[str, sql.Composable]:
-    """The queries of the work tables: the profiles of the users that `where` selects, computed before any is written.
+# What is computed of all persons before any profile is written: those who are alone, the others, and what these are made of.
+ALONE, OTHERS = "unification_profiles_alone", "unification_profiles_of_others"
+
+
+def work_tables(sources: Sources, profiles: str) -> dict[str, sql.Composable]:
+    """The queries of the work tables that end in the profiles of those who are alone, or of the others.
 
     An INSERT cannot use parallel workers; CREATE TABLE AS can, for those who are alone.
     """
     everybody = people(sources)
-    whose = EVERYBODY if where == EVERYBODY else OF_THESE
+    if profiles == ALONE:
+        return {ALONE: profile_rows(sources, everybody + LEGACY_ROW, EVERYBODY, alone=True)}
     return {
         # With their rows, of which a plan then knows that they are few.
-        "others": sql.SQL("SELECT src.* FROM {} JOIN ({}) AS o ON o.user_id = src.id WHERE {}").format(
-            everybody, others(sources), where
+        "others": sql.SQL("SELECT src.* FROM {} JOIN ({}) AS o ON o.user_id = src.id").format(
+            everybody, others(sources)
         ),
-        "several_customers": several_customers(sources, whose),
-        "several_attachments": several_attachments(sources, whose),
-        "profiles_alone": profile_rows(sources, everybody + LEGACY_ROW, where, alone=True),
-        "profiles_of_others": profile_rows(sources, sql.SQL("others AS src") + LEGACY_ROW, EVERYBODY, alone=False),
+        "several_customers": several_customers(sources),
+        "several_attachments": several_attachments(sources),
+        OTHERS: profile_rows(sources, sql.SQL("others AS src") + LEGACY_ROW, EVERYBODY, alone=False),
     }
 
 
-def make_work_tables(cursor: CursorWrapper, sources: Sources, where: sql.Composable) -> None:
-    """Compute the profiles of the users that `where` selects."""
-    for name, query in work_tables(sources, where).items():
-        phases.create_work_table(cursor, sql.Identifier(name), query)
-        if name.startswith("profiles"):
+def make_work_tables(cursor: CursorWrapper, sources: Sources, profiles: str) -> None:
+    """Compute the profiles of those who are alone, or of the others, for all workers to copy."""
+    queries = work_tables(sources, profiles)
+    for name, query in queries.items():
+        phases.create_work_table(cursor, sql.Identifier(name), query, shared=name == profiles)
+        if name == profiles:
             cursor.execute(sql.SQL("CREATE INDEX ON {} (place)").format(sql.Identifier(name)))
         key = sql.Identifier("id" if name == "others" else "user_id")
         cursor.execute(sql.SQL("ANALYZE {} ({})").format(sql.Identifier(name), key))
+    for name in queries.keys() - {profiles}:
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
 
 
 def insert_profiles(places: sql.Composable) -> sql.Composed:
@@ -446,10 +452,10 @@ def insert_profiles(places: sql.Composable) -> sql.Composed:
     return sql.SQL(
         """
 INSERT INTO profiles ({columns})
-SELECT {columns} FROM profiles_alone AS n WHERE {places}
-UNION ALL SELECT {columns} FROM profiles_of_others AS n WHERE {places}
+SELECT {columns} FROM {alone} AS n WHERE {places}
+UNION ALL SELECT {columns} FROM {others} AS n WHERE {places}
 """
-    ).format(columns=COLUMNS, places=places)
+    ).format(columns=COLUMNS, places=places, alone=sql.Identifier(ALONE), others=sql.Identifier(OTHERS))
 
 
 ALIASES = """
@@ -467,23 +473,35 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         bulk_load.set_aside(connection, PHASE, "profiles")
         ranges.plan(connection, PHASE, "backup_users")
 
-        def prepare(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
-            make_work_tables(cursor, sources.backups(), stretch.holds(sql.SQL("src.place")))
-
         def copy(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
             cursor.execute(insert_profiles(stretch.holds(sql.SQL("n.place"))))
             return cursor.rowcount
 
-        ranges.run(connection, ranges.Step(PHASE, "backup_users", prepare, copy))
+        if ranges.are_open(connection, PHASE):
+            workers.share_out(connection, [partial(_compute, sources.backups(), name) for name in (ALONE, OTHERS)])
+        ranges.run(connection, ranges.Step(PHASE, "backup_users", copy))
         detail["rows"] = ranges.rows_of(connection, PHASE)
-        bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            cursor.execute(ALIASES)
-            detail["aliases"] = cursor.rowcount
-            cursor.execute(
-                "DROP TABLE IF EXISTS pg_temp.others, pg_temp.several_customers, pg_temp.several_attachments,"
-                " pg_temp.profiles_alone, pg_temp.profiles_of_others"
-            )
+        with connection.cursor() as cursor:
             cursor.execute("ANALYZE profiles")
+        meanwhile: list[workers.Task] = [
+            _add_aliases,
+            partial(bulk_load.index_ahead, search.TAGS_INDEX, search.TAGS_DEFINITION),
+        ]
+        bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False, meanwhile=meanwhile)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM profile_aliases")
+            detail["aliases"] = cursor.fetchone()[0]
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(sql.Identifier(ALONE), sql.Identifier(OTHERS)))
             cursor.execute("ANALYZE profile_aliases")
+
+
+def _compute(sources: Sources, profiles: str, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        make_work_tables(cursor, sources, profiles)
+
+
+def _add_aliases(connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        phases.tune(cursor)
+        cursor.execute(ALIASES)

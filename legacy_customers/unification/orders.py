@@ -1,5 +1,6 @@
 """Orders point at users: where an order names only a customer, it gets that customer's user."""
 
+import threading
 import time
 from functools import partial
 
@@ -10,7 +11,7 @@ from psycopg import sql
 
 from config import indexes, locks
 
-from . import fingerprint, phases, progress, ranges, throttle
+from . import fingerprint, live_indexes, phases, progress, ranges, throttle, workers
 from .sources import Sources
 
 PHASE = "orders"
@@ -45,21 +46,23 @@ TURNS = 4
 PAGES = 2048
 # Those without a user may all be old ones, or new ones: so no worker is left with pages that need nothing.
 SHARES = 4
-WORK = sql.SQL(
+TURNS_TAKEN = sql.SQL(
     """
-SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
-FROM (
-    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.customer_id, i.user_id
-    FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
-    WHERE src.user_id IS NULL AND {pages}
-) AS found
+SELECT *, ntile({turns}) OVER (PARTITION BY (place::text::point)[0] ORDER BY place) AS turn
+FROM ({found}) AS found
 """
 )
+REPOINTING_TABLE = "unification_repointing"
+FIND = """
+    SELECT src.ctid AS place, src.customer_id, i.user_id
+    FROM orders AS src JOIN legacy_identities AS i ON i.customer_id = src.customer_id
+    WHERE src.user_id IS NULL
+"""
 # What stands at the place may have changed since: the same customer in want of a user is given the same user all the same.
 REPOINT_TURN = sql.SQL(
     """
 UPDATE orders AS src SET user_id = todo.user_id
-FROM repointing AS todo
+FROM unification_repointing AS todo
 WHERE src.ctid = todo.place AND src.customer_id = todo.customer_id AND src.user_id IS NULL
     AND todo.turn = {turn} AND {places} AND {pages}
 """
@@ -110,6 +113,8 @@ FROM disagreeing AS o JOIN profiles AS p ON p.user_id = o.user_id
 ON CONFLICT (profile_id, field, path, other_table, other_row) DO NOTHING
 """
 
+COUNT_DISAGREEING = "SELECT count(*) FROM field_conflicts WHERE rule = 'order'"
+
 A_USER_IS_GONE = """
 SELECT EXISTS (SELECT FROM legacy_identities AS i WHERE NOT EXISTS (SELECT FROM users AS u WHERE u.id = i.user_id))
 """
@@ -144,31 +149,64 @@ def repoint(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     with phases.phase(connection, PHASE) as detail:
         locks.execute(connection, KEEP_DATE)
         ranges.plan(connection, PHASE, "orders", most=PAGES)
-        ranges.run(
-            connection, ranges.Step(PHASE, "orders", make_work_table, _turn, TURNS + 1, in_batches=True, shares=SHARES)
-        )
+        if ranges.are_open(connection, PHASE) and not _are_found(connection):
+            locks.patiently(connection, partial(find_turns, connection, REPOINTING_TABLE, FIND))
+        step = ranges.Step(PHASE, "orders", _turn, turns=TURNS + 1, in_batches=True, shares=SHARES)
+        ranges.run(connection, step, before=[live_indexes.build_for_tills])
         detail["rows"] = ranges.rows_of(connection, PHASE)
-        for name, column in INDEXES.items():
-            index_concurrently(connection, name, column)
-        detail["rows"] += _repoint_left_over(connection, LEFT_OVER)
-        with connection.cursor() as cursor:
-            cursor.execute(HAS_FOREIGN_KEY)
-            guarded = cursor.fetchone()[0]
-            cursor.execute(A_USER_IS_GONE)
-            if not guarded or cursor.fetchone()[0]:
-                detail["dangling"] = _repoint_left_over(connection, DANGLING)
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            phases.tune(cursor)
-            phases.create_work_table(
-                cursor, sql.Identifier("disagreeing"), DISAGREEING.format(orders=sources.backups().table("orders"))
+        with workers.beside(connection, _build_indexes):
+            detail["disagreeing"] = locks.patiently(
+                connection, partial(_record_disagreeing, connection, sources.backups())
             )
-            cursor.execute("ANALYZE disagreeing")
-            cursor.execute(RECORD_DISAGREEING)
-            detail["disagreeing"] = cursor.rowcount
-            cursor.execute("DROP TABLE IF EXISTS pg_temp.repointing, pg_temp.left_over, pg_temp.disagreeing")
+            detail["rows"] += _repoint_left_over(connection, LEFT_OVER)
+            with connection.cursor() as cursor:
+                cursor.execute(HAS_FOREIGN_KEY)
+                guarded = cursor.fetchone()[0]
+                cursor.execute(A_USER_IS_GONE)
+                if not guarded or cursor.fetchone()[0]:
+                    detail["dangling"] = _repoint_left_over(connection, DANGLING)
+        locks.execute(connection, f"DROP TABLE IF EXISTS pg_temp.left_over, {REPOINTING_TABLE}")
         if not guarded:
             locks.execute(connection, ADD_FOREIGN_KEY)
         locks.execute(connection, STOP_KEEPING)
+
+
+def find_ahead(connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    """Find the orders in want of a user before `repoint` does; what moves meanwhile it finds in the end."""
+    locks.patiently(connection, partial(find_turns, connection, REPOINTING_TABLE, FIND))
+
+
+def forget_ahead(connection: BaseDatabaseWrapper) -> None:
+    """Take away what `find_ahead` found."""
+    locks.execute(connection, f"DROP TABLE IF EXISTS {REPOINTING_TABLE}")
+
+
+def _are_found(connection: BaseDatabaseWrapper) -> bool:
+    """Whether `find_ahead` has been here, and no crash of the server has emptied what it found."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [REPOINTING_TABLE])
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(REPOINTING_TABLE)))
+        return bool(cursor.fetchone()[0])
+
+
+def _build_indexes(connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
+    for name, column in INDEXES.items():
+        index_concurrently(connection, name, column)
+
+
+def _record_disagreeing(connection: BaseDatabaseWrapper, backups: Sources) -> int:
+    """Record every order that names two persons; gives their number."""
+    with connection.cursor() as cursor:
+        phases.tune(cursor)
+        found = DISAGREEING.format(orders=backups.table("orders"))
+        phases.create_work_table(cursor, sql.Identifier("disagreeing"), found)
+        cursor.execute("ANALYZE disagreeing")
+        cursor.execute(RECORD_DISAGREEING)
+        cursor.execute("DROP TABLE disagreeing")
+        cursor.execute(COUNT_DISAGREEING)
+        return int(cursor.fetchone()[0])
 
 
 def validate(connection: BaseDatabaseWrapper) -> None:
@@ -180,16 +218,19 @@ def validate(connection: BaseDatabaseWrapper) -> None:
         locks.execute(connection, VALIDATE)
 
 
-def work(stretch: ranges.Stretch) -> sql.Composed:
-    """The query of the work table."""
-    return WORK.format(turns=sql.Literal(TURNS), pages=stretch.holds())
+def with_turns(query: str) -> sql.Composed:
+    """The orders that `query` finds, each with its turn among those of its page."""
+    return TURNS_TAKEN.format(turns=sql.Literal(TURNS), found=sql.SQL(query))
 
 
-def make_work_table(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
-    """Find every order of the stretch in want of a user, and its turn."""
-    phases.create_work_table(cursor, sql.Identifier("repointing"), work(stretch))
-    cursor.execute("CREATE INDEX ON repointing (turn, place)")
-    cursor.execute("ANALYZE repointing")
+def find_turns(connection: BaseDatabaseWrapper, table: str, query: str) -> None:
+    """Put what `with_turns` gives into a work table that all workers share."""
+    with connection.cursor() as cursor:
+        phases.tune(cursor)
+        name = sql.Identifier(table)
+        phases.create_work_table(cursor, name, with_turns(query), shared=True)
+        cursor.execute(sql.SQL("CREATE INDEX ON {} (turn, place)").format(name))
+        cursor.execute(sql.SQL("ANALYZE {}").format(name))
 
 
 def _turn(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
@@ -219,9 +260,9 @@ def _pages(stretch: ranges.Stretch, turn: int) -> sql.Composable:
     """Condition: an order stands in the stretch; of the table's end, where others write, only as far as any has this turn."""
     if stretch.last is not None:
         return stretch.holds()
-    return sql.SQL("src.ctid >= {}::tid AND src.ctid <= (SELECT max(place) FROM repointing WHERE turn = {})").format(
-        sql.Literal(f"({stretch.first},0)"), sql.Literal(turn)
-    )
+    return sql.SQL(
+        "src.ctid >= {}::tid AND src.ctid <= (SELECT max(place) FROM unification_repointing WHERE turn = {})"
+    ).format(sql.Literal(f"({stretch.first},0)"), sql.Literal(turn))
 
 
 def _repoint_left_over(connection: BaseDatabaseWrapper, query: str) -> int:
@@ -269,20 +310,13 @@ POINTED = """
         AND NOT EXISTS (SELECT FROM users AS u WHERE u.id = b.user_id)
 """
 COUNT_BACK = f"SELECT count(*) {POINTED}"
-WORK_BACK = sql.SQL(
-    """
-SELECT *, ntile({turns}) OVER (PARTITION BY page ORDER BY place) AS turn
-FROM (
-    SELECT src.ctid AS place, (src.ctid::text::point)[0]::bigint AS page, src.id, src.user_id AS was, b.user_id
-    {pointed} AND {pages}
-) AS found
-"""
-)
+POINTING_BACK_TABLE = "unification_pointing_back"
+FIND_BACK = f"SELECT src.ctid AS place, src.id, src.user_id AS was, b.user_id {POINTED}"
 # How the order's last writer left it is noted with the user whom it had then (sync/order_rows.py, WROTE).
 POINT_BACK = sql.SQL(
     """
 WITH back AS (
-    UPDATE orders AS src SET user_id = todo.user_id FROM pointing_back AS todo
+    UPDATE orders AS src SET user_id = todo.user_id FROM unification_pointing_back AS todo
     WHERE {found} AND src.user_id IS NOT DISTINCT FROM todo.was
     RETURNING src.id, src.user_id, src.customer_id, src.total_amount, todo.was
 ), noted AS (
@@ -310,23 +344,14 @@ def point_back(connection: BaseDatabaseWrapper) -> None:
             locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
     locks.execute(connection, KEEP_DATE)
     ranges.plan(connection, PHASE_BACK, "orders", most=PAGES)
-    ranges.run(
-        connection,
-        ranges.Step(PHASE_BACK, "orders", _make_work_table_back, _turn_back, TURNS, in_batches=True, shares=SHARES),
-    )
+    if ranges.are_open(connection, PHASE_BACK):
+        locks.patiently(connection, partial(find_turns, connection, POINTING_BACK_TABLE, FIND_BACK))
+    ranges.run(connection, ranges.Step(PHASE_BACK, "orders", _turn_back, turns=TURNS, in_batches=True, shares=SHARES))
     # Those that somebody's write moved to another place meanwhile.
     rows = ranges.rows_of(connection, PHASE_BACK) + locks.patiently(connection, partial(_rest, connection))
     locks.execute(connection, STOP_KEEPING)
     phases.forget(connection, PHASE, PHASE_BACK)
     progress.tell(f"way back: {rows:,} orders point where they did")
-
-
-def _make_work_table_back(cursor: CursorWrapper, stretch: ranges.Stretch) -> None:
-    """Find every order of the stretch that was repointed, and its turn."""
-    found = WORK_BACK.format(turns=sql.Literal(TURNS), pointed=sql.SQL(POINTED), pages=stretch.holds())
-    phases.create_work_table(cursor, sql.Identifier("pointing_back"), found)
-    cursor.execute("CREATE INDEX ON pointing_back (turn, place)")
-    cursor.execute("ANALYZE pointing_back")
 
 
 def _turn_back(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int:
@@ -340,10 +365,9 @@ def _turn_back(cursor: CursorWrapper, stretch: ranges.Stretch, turn: int) -> int
 
 def _rest(connection: BaseDatabaseWrapper) -> int:
     with connection.cursor() as cursor:
-        phases.tune(cursor)
-        _make_work_table_back(cursor, ranges.WHOLE)
+        find_turns(connection, POINTING_BACK_TABLE, FIND_BACK)
         _repointing(cursor)
         cursor.execute(POINT_BACK.format(found=sql.SQL("src.id = todo.id")))
         rows = int(cursor.fetchone()[0])
-        cursor.execute("DROP TABLE pointing_back")
+        cursor.execute("DROP TABLE unification_pointing_back")
     return rows

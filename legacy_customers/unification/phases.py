@@ -28,15 +28,20 @@ def tune(cursor: CursorWrapper) -> None:
     )
 
 
-def create_work_table(cursor: CursorWrapper, name: sql.Identifier, query: sql.Composable) -> int:
-    """Fill a work table of this session anew; gives its rows. It lives in this connection, so a crash cannot leave half of it.
+def create_work_table(
+    cursor: CursorWrapper, name: sql.Identifier, query: sql.Composable, *, shared: bool = False
+) -> int:
+    """Fill a work table anew; gives its rows. It is this session's, so that a crash cannot leave half of it.
+
+    A shared one is everybody's. A crash of the server empties it: whoever begins a step, or goes on with it, fills it anew.
 
     PostgreSQL's parallel workers may compute it, as they may not an INSERT or UPDATE; that they have to hand their rows over
     is no reason to do without them.
     """
-    cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(name))
+    cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name if shared else sql.SQL("pg_temp.{}").format(name)))
     cursor.execute("SET LOCAL parallel_tuple_cost = 0")
-    cursor.execute(sql.SQL("CREATE TEMP TABLE {} AS {}").format(name, query))
+    kind = sql.SQL("UNLOGGED" if shared else "TEMP")
+    cursor.execute(sql.SQL("CREATE {} TABLE {} AS {}").format(kind, name, query))
     rows = cursor.rowcount
     cursor.execute("SET LOCAL parallel_tuple_cost TO DEFAULT")
     return int(rows)

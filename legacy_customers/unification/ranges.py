@@ -7,7 +7,7 @@ turn of a batch moves its range's place in the transaction that does it, so that
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,19 +61,20 @@ class Pace:
 class Step:
     """Work on the pages of `table`.
 
-    `prepare` makes the work tables of a session for a stretch. `work` does a stretch, once a turn, counted from 1, each turn a
+    `prepare` makes the work tables of a session for a stretch, where the step has such. `work` does a stretch, once a turn, counted from 1, each turn a
     commit of its own; it gives its rows. A stretch that was broken off is done from its first turn, so that a turn must find
     by itself what is left to do. `in_batches`: the stretch is as long as the pace allows, else the whole range. `shares`: in how
-    many parts the ranges are cut for each worker, where there are several.
+    many parts the ranges are cut for each worker, where there are several; a `whole` step is one worker's.
     """
 
     name: str
     table: str
-    prepare: Callable[[CursorWrapper, Stretch], None]
     work: Callable[[CursorWrapper, Stretch, int], int]
+    prepare: Callable[[CursorWrapper, Stretch], None] | None = None
     turns: int = 1
     in_batches: bool = False
     shares: int = 1
+    whole: bool = False
 
 
 def plan(connection: BaseDatabaseWrapper, name: str, table: str, *, most: int | None = None) -> None:
@@ -117,16 +118,34 @@ class Share:
     meter: Meter
 
 
-def run(connection: BaseDatabaseWrapper, *steps: Step) -> None:
+def run(
+    connection: BaseDatabaseWrapper,
+    *steps: Step,
+    before: Sequence[workers.Task] = (),
+    after: Sequence[workers.Task] = (),
+) -> None:
     """Do every open range of the steps; it ends when a query finds none.
 
     Several connections may do this at once: each takes ranges that no other holds, and waits for those at the end.
+    What else there is to do is begun `before` the first range, or `after` the last one, while others may still be at theirs.
     """
     for attempt in itertools.count():
         shares = [share for step in steps for share in _shares(connection, step)]
-        if not shares:
+        todo: list[workers.Task] = [partial(_do_share, share, attempt > 0) for share in shares]
+        if attempt == 0:
+            todo = [*before, *todo, *after]
+        if not todo:
             return
-        workers.share_out(connection, shares, partial(_do_share, waiting=attempt > 0))
+        workers.share_out(connection, todo)
+
+
+def are_open(connection: BaseDatabaseWrapper, name: str) -> bool:
+    """Whether a step has ranges that are not done."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM unification_ranges WHERE phase = %s AND finished_at IS NULL)", [name]
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def rows_of(connection: BaseDatabaseWrapper, name: str) -> int:
@@ -148,7 +167,7 @@ def _shares(connection: BaseDatabaseWrapper, step: Step) -> Iterator[Share]:
     todo = [row[:4] for row in found if row[4]]
     done = len(found) - len(todo) + sum(_part(start, place, last, pages) for _, start, place, last in todo)
     meter = Meter(step.name, len(found), done)
-    parts = workers.count() * step.shares if workers.count() > 1 else 1
+    parts = 1 if step.whole or workers.count() == 1 else workers.count() * step.shares
     each = max(-(-len(todo) // parts), 1)
     for start in range(0, len(todo), each):
         part = todo[start : start + each]
@@ -166,10 +185,11 @@ WHERE id = %s
 """
 
 
-def _do_share(connection: BaseDatabaseWrapper, share: Share, stopped: threading.Event, *, waiting: bool) -> None:
+def _do_share(share: Share, waiting: bool, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
     """The ranges of a share, one after the other; `waiting` for those that somebody else holds, else without them."""
     doing = _Doing(connection, share, waiting)
-    locks.patiently(connection, doing.prepare)
+    if share.step.prepare is not None:
+        locks.patiently(connection, partial(doing.prepare, share.step.prepare))
     while True:
         throttle.let_others_first(connection, stopped)
         if not locks.patiently(connection, doing.turn):
@@ -191,10 +211,10 @@ class _Doing:
         with connection.cursor() as cursor:
             self.pages = pages_of(cursor, self.step.table)
 
-    def prepare(self) -> None:
+    def prepare(self, work_tables: Callable[[CursorWrapper, Stretch], None]) -> None:
         with self.connection.cursor() as cursor:
             phases.tune(cursor)
-            self.step.prepare(cursor, self.share.stretch)
+            work_tables(cursor, self.share.stretch)
 
     def turn(self) -> bool:
         """Do the next batch; gives whether there was one to do."""

@@ -46,7 +46,8 @@ def rendered() -> dict[Path, str]:
             (
                 *(
                     (f"{name}, a work table", query)
-                    for name, query in consolidate.work_tables(BACKUPS, EVERYTHING).items()
+                    for profiles in (consolidate.ALONE, consolidate.OTHERS)
+                    for name, query in consolidate.work_tables(BACKUPS, profiles).items()
                 ),
                 ("INSERT", consolidate.insert_profiles(EVERYTHING)),
                 ("ALIASES", sql.SQL(consolidate.ALIASES)),
@@ -70,7 +71,7 @@ def rendered() -> dict[Path, str]:
             "Orders point at users (unification/orders.py). REPOINT_TURN runs once per batch of pages and turn.",
             (
                 ("KEEP_DATE", sql.SQL(orders.KEEP_DATE)),
-                ("WORK, a work table", orders.work(WHOLE)),
+                ("FIND, a work table", orders.with_turns(orders.FIND)),
                 ("REPOINT_TURN", orders.repoint_turn(WHOLE, 1)),
                 ("LEFT_OVER, a work table", sql.SQL(orders.LEFT_OVER)),
                 ("DANGLING, a work table, where there is no foreign key", sql.SQL(orders.DANGLING)),

@@ -166,7 +166,7 @@ def test_a_plan_of_nothing_is_no_run(seed: str) -> None:
         ("legacy_customers", "0007", "orders_user", "orders", "user_id"),
         ("orders", "0001", "orders_tenant", "orders", "tenant_id"),
         ("orders", "0001", "orders_one_per_receipt", "orders", "receipt_number"),
-        ("profiles", "0005", "users_login", "users", "email"),
+        ("legacy_customers", "0006", "users_login", "users", "email"),
         ("profiles", "0005", "profiles_merged_into", "profiles", "merged_into_id"),
     ],
 )

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,19 @@ from django.db.migrations.recorder import MigrationRecorder
 from legacy_customers.apps import ONE_AT_A_TIME
 from legacy_customers.sample.people import generate
 from legacy_customers.sample.stories import Story, load_story
-from legacy_customers.unification import backup, conflicts, consolidate, identity, orders, ranges
+from legacy_customers.unification import (
+    backup,
+    conflicts,
+    consolidate,
+    identity,
+    live_indexes,
+    orders,
+    ranges,
+    workers,
+)
 from legacy_customers.unification.sources import columns_of
 from legacy_customers.unification.verify import verify
-from tests.databases import DEADLINE, another_session, rows, run, until
+from tests.databases import DEADLINE, another_session, one, rows, run, until
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STEPS = ("backup", "old_trigger", "identity", "consolidate", "conflicts", "orders")
@@ -204,12 +214,66 @@ def test_a_worker_that_fails_stops_the_others_and_the_next_run_goes_on(
     assert_same(undisturbed_shop)
 
 
+@pytest.mark.parametrize(
+    ("owner", "function"),
+    [
+        (backup, "count_and_hash"),
+        (live_indexes, "build_for_sync"),
+        (orders, "find_turns"),
+        (orders, "index_concurrently"),
+    ],
+)
+def test_what_is_done_beside_a_step_may_fail_and_the_next_run_goes_on(
+    undisturbed_shop: Result, settings: Any, monkeypatch: pytest.MonkeyPatch, owner: Any, function: str
+) -> None:
+    settings.UNIFICATION_WORKERS = 2
+    fails_once(monkeypatch, owner, function, 1)
+    with pytest.raises(Interrupted):
+        migrate()
+    migrate()
+    assert_same(undisturbed_shop)
+    assert rows("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid") == []
+
+
+def test_what_a_block_is_broken_off_with_ends_what_is_done_beside_it(seed: str) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def long(session: Any, stopped: threading.Event) -> None:
+        begun.set()
+        try:
+            with session.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(600)")
+        finally:
+            ended.set()
+
+    def broken_off() -> None:
+        with workers.chosen(2), workers.beside(connection, long):
+            assert begun.wait(60)
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        broken_off()
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize(("number", "parallel"), [(1, "0"), (2, "1")])
+def test_a_worker_is_one_process(seed: str, number: int, parallel: str) -> None:
+    def allowed() -> set[str]:
+        return {one(f"SELECT current_setting('{name}')") for name in workers.PARALLEL}
+
+    before = allowed()
+    with workers.chosen(number), workers.bounded(connection):
+        assert allowed() == {parallel}
+    assert allowed() == before
+
+
 def test_the_orders_of_a_page_that_get_a_user_take_turns(empty_database: str) -> None:
     generate(connection, 1000)
     call_command("migrate", "legacy_customers", "0007", verbosity=0)
-    with connection.cursor() as cursor:
-        orders.make_work_table(cursor, ranges.WHOLE)
-    shares = rows("SELECT page, array_agg(turn ORDER BY turn) FROM repointing GROUP BY page")
+    orders.find_turns(connection, orders.REPOINTING_TABLE, orders.FIND)
+    shares = rows(
+        "SELECT (place::text::point)[0], array_agg(turn ORDER BY turn) FROM unification_repointing GROUP BY 1"
+    )
     assert len(shares) > 100
     # What a quarter of them leaves free has room for each of the other quarters.
     for _, turns in shares:
@@ -297,7 +361,7 @@ def test_an_error_inside_a_step_is_made_good_by_the_next_run(
 
 
 def test_what_an_earlier_release_broke_off_while_it_put_keys_back_goes_on(undisturbed_shop: Result) -> None:
-    with failing_at("INSERT INTO profile_aliases"), pytest.raises(Interrupted):
+    with failing_at("ANALYZE profile_aliases"), pytest.raises(Interrupted):
         migrate()
     # It noted a key whole, and not its index.
     run(

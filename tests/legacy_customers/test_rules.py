@@ -25,6 +25,7 @@ from legacy_customers.unification import (
     phases,
     protect,
     sync,
+    workers,
 )
 from legacy_customers.unification.sources import columns_of, find_sources
 from legacy_customers.unification.verify import verify
@@ -294,7 +295,8 @@ def unify() -> None:
     assert sources
     capture.start(connection)
     backup.back_up(connection)
-    identity.identify(connection, sources)
+    with workers.beside(connection, backup.complete):
+        identity.identify(connection, sources)
     consolidate.consolidate(connection, sources)
     conflicts.record(connection, sources)
     orders.repoint(connection, sources)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
+from django.db import connections
 
 from legacy_customers.unification import workers
 
@@ -23,5 +24,5 @@ class Command(migrate.Command):
         number = options.pop("workers", None)
         if number is not None and number < 1:
             raise CommandError(f"--workers {number}: give the number of connections, 1 or more.")
-        with workers.chosen(number):
+        with workers.chosen(number), workers.bounded(connections[options["database"]]):
             super().handle(*args, **options)

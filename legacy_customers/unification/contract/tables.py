@@ -16,7 +16,7 @@ from psycopg import sql
 
 from config import locks, protection
 
-from .. import evidence, functions, old_trigger, progress, rollback, sync, usage_counters, usage_log, view
+from .. import evidence, functions, live_indexes, old_trigger, progress, rollback, sync, usage_counters, usage_log, view
 from ..sources import CURRENT, LEGACY_TABLES, Sources, columns_of, existing_tables, find_sources
 from . import dump, extra, fence, state
 from .times import alone
@@ -201,7 +201,7 @@ def drop_backups(connection: BaseDatabaseWrapper) -> None:
     Locks: ACCESS EXCLUSIVE on orders and the backups, for an instant.
     """
     _dump(connection, "backups", [*BACKUPS, "legacy_deletions"])
-    for index in sync.INDEXES:
+    for index in live_indexes.OF_THE_SYNC:
         alone(connection, sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(index)))
     _at_once(connection, "backups", ["orders"], partial(_close_books, connection), last=False)
     _at_once(connection, "backups", [*BACKUPS, "legacy_deletions"], partial(_drop_backups, connection))

@@ -97,7 +97,7 @@ def forget_identity(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(INDEX)))
             cursor.execute(CREATE_INDEX.format(sql.Identifier(INDEX)))
     ranges.plan(connection, PHASE, "legacy_identities")
-    ranges.run(connection, ranges.Step(PHASE, "legacy_identities", _find, _forget_some, in_batches=True))
+    ranges.run(connection, ranges.Step(PHASE, "legacy_identities", _forget_some, _find, in_batches=True))
     removed = ranges.rows_of(connection, PHASE)
     locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(INDEX)))
     locks.patiently(connection, partial(_end, connection))

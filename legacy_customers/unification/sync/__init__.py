@@ -13,9 +13,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-from config import indexes, locks
+from config import locks
 
-from .. import bulk_load, capture, catch_up, consolidate, old_trigger, orders, phases, view
+from .. import bulk_load, capture, catch_up, consolidate, live_indexes, old_trigger, orders, phases, view
 from ..field_map import Table
 from ..sources import BACKUP_KEYS, Sources
 from . import absorb, arrivals, attachments, departures, from_legacy, guests, keys, order_rows, person_locks, to_legacy
@@ -183,12 +183,6 @@ def renew(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             install_functions(cursor, sources)
 
 
-# What the rules of identity look for with every new row, and what an export of a person does.
-INDEXES: dict[str, sql.SQL] = {
-    "users_unification_email": sql.SQL("users (unification_email(email))"),
-    "users_unification_session": sql.SQL("users (session_id) WHERE session_id IS NOT NULL"),
-    "user_profiles_unification_email": sql.SQL("user_profiles (unification_email(email))"),
-}
 LAST_CHANGE = "SELECT coalesce(max(id), 0) FROM profile_history"
 # What the new application changed while the log was carried over is left to ourselves, as another writer would leave it.
 CHANGED_MEANWHILE = """
@@ -210,8 +204,7 @@ SETTLE_ALL = (
 def turn_on(connection: BaseDatabaseWrapper, sources: Sources) -> None:
     """Build the indexes, then install the sync in the transaction in which the old trigger goes."""
     with phases.phase(connection, PHASE) as detail:
-        for name, definition in INDEXES.items():
-            indexes.build_concurrently(connection, name, definition)
+        live_indexes.build_for_sync(connection)
         if capture.is_on(connection):
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 install_functions(cursor, sources)
@@ -262,7 +255,7 @@ def clear_away(connection: BaseDatabaseWrapper) -> None:
     """Drop what the sync has left: its functions and indexes."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         drop_functions(cursor)
-    for name in INDEXES:
+    for name in live_indexes.OF_THE_SYNC:
         locks.execute(connection, sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(name)))
 
 
