@@ -1,4 +1,4 @@
-"""How long the take-over takes, next to a straightforward script and to the floor, all in one run on one server.
+"""How long the take-over takes, by one worker and by two, next to a straightforward script and to the floor, in one run.
 
     python benchmarks/consolidation.py [--people N] [--runs N]
 
@@ -99,8 +99,13 @@ def measure_naive() -> dict[str, float]:
     return {"naive": timed(lambda: run_script("naive.sql", *PROFILES.indexes_of_others))}
 
 
+def measure_two_workers() -> dict[str, float]:
+    return {"migrate, two workers": timed(lambda: call_command("migrate", workers=2, verbosity=1))}
+
+
 def measure_ours() -> dict[str, float]:
-    figures = {"migrate": timed(lambda: call_command("migrate", verbosity=1))}
+    """One worker, and then the verification."""
+    figures = {"migrate": timed(lambda: call_command("migrate", workers=1, verbosity=1))}
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, extract(epoch FROM finished_at - started_at)::float FROM unification_phases"
@@ -175,7 +180,7 @@ def main() -> None:
     figures: dict[str, list[float]] = {}
     with legacy_database(options.people) as template:
         for _ in range(options.runs):
-            for measure in (measure_floor, measure_naive, measure_ours):
+            for measure in (measure_floor, measure_naive, measure_ours, measure_two_workers):
                 with temporary_database(template=template):
                     with connection.cursor() as cursor:
                         cursor.execute("CHECKPOINT")
@@ -195,6 +200,7 @@ def main() -> None:
     print(f"copy and indexes / floor   {copy:5.2f}   goal ≤ 1.3")
     print(f"migrate / naive script     {total:5.2f}   goal ≤ 0.6")
     print(f"verification / migrate     {judged:5.2f}   goal ≤ 0.5")
+    print(f"one worker / two workers   {median['migrate'] / median['migrate, two workers']:5.2f}   goal ≥ 1.6")
     print(f"client memory, peak        {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:5.0f} MB")
 
 
