@@ -4,10 +4,9 @@ What was set aside is noted, in the transaction that drops it, so that any later
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -62,15 +61,23 @@ def put_back(
     table: str,
     *,
     own_foreign_keys: bool = True,
+    ahead: Mapping[str, str] | None = None,
     meanwhile: Sequence[workers.Task] = (),
 ) -> None:
     """Build what was noted and is not there: indexes, as many at once as there are workers, keys, foreign keys, then checked.
 
     Without the table's own foreign keys where others may still delete what they point at: `put_back_unchecked`, `validate`.
-    `meanwhile` is done by the worker who has no index left to build.
+    `ahead`: indexes that later migrations want, as name and table with what follows. `meanwhile` is done by the worker who has no index left to build.
     """
     wanted = [row for row in _noted(connection, phase, table) if own_foreign_keys or not _is_own(row, table)]
     indexes = [row for row in wanted if row[0] == "index"]
+    # A run that was broken off after it had built one has noted it.
+    noted = {row[2] for row in indexes}
+    indexes += [
+        ("index", table, name, f"CREATE INDEX {name} ON {definition}", False)
+        for name, definition in (ahead or {}).items()
+        if name not in noted
+    ]
     # The longest first: those of many keys a row.
     indexes.sort(key=lambda row: " USING gin " not in row[3])
     workers.share_out(connection, [*(partial(_build_index, row) for row in indexes), *meanwhile])
@@ -80,13 +87,6 @@ def put_back(
     for row in wanted:
         if row[4]:
             locks.patiently(connection, partial(_validate, connection, row))
-
-
-def index_ahead(name: str, definition: str, connection: BaseDatabaseWrapper, stopped: threading.Event) -> None:
-    """Build an index that a later migration wants, while nobody asks the table: so that writers need not be minded."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        phases.tune(cursor)
-        cursor.execute(sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {}").format(sql.Identifier(name), sql.SQL(definition)))
 
 
 def put_back_unchecked(connection: BaseDatabaseWrapper, phase: str, table: str) -> None:

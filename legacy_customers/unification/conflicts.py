@@ -342,8 +342,7 @@ def record(connection: BaseDatabaseWrapper, sources: Sources) -> None:
             before=[live_indexes.build_for_logins],
             after=[partial(_suggest, sources), orders.find_ahead],
         )
-        ahead = [partial(bulk_load.index_ahead, *index) for index in conflict_indexes.DEFINITIONS.items()]
-        bulk_load.put_back(connection, PHASE, "field_conflicts", meanwhile=ahead)
+        bulk_load.put_back(connection, PHASE, "field_conflicts", ahead=conflict_indexes.DEFINITIONS)
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS pg_temp.losing_cells, pg_temp.new_conflicts")
             cursor.execute("SELECT count(*) FROM field_conflicts")

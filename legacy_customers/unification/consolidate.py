@@ -483,11 +483,8 @@ def consolidate(connection: BaseDatabaseWrapper, sources: Sources) -> None:
         detail["rows"] = ranges.rows_of(connection, PHASE)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE profiles")
-        meanwhile: list[workers.Task] = [
-            _add_aliases,
-            partial(bulk_load.index_ahead, search.TAGS_INDEX, search.TAGS_DEFINITION),
-        ]
-        bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False, meanwhile=meanwhile)
+        ahead = {search.TAGS_INDEX: search.TAGS_DEFINITION}
+        bulk_load.put_back(connection, PHASE, "profiles", own_foreign_keys=False, ahead=ahead, meanwhile=[_add_aliases])
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM profile_aliases")
             detail["aliases"] = cursor.fetchone()[0]

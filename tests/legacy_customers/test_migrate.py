@@ -21,6 +21,7 @@ from legacy_customers.sample.people import generate
 from legacy_customers.sample.stories import Story, load_story
 from legacy_customers.unification import (
     backup,
+    bulk_load,
     conflicts,
     consolidate,
     identity,
@@ -233,6 +234,28 @@ def test_what_is_done_beside_a_step_may_fail_and_the_next_run_goes_on(
     migrate()
     assert_same(undisturbed_shop)
     assert rows("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid") == []
+
+
+@pytest.mark.parametrize("statement", ["ANALYZE profile_aliases", "ANALYZE field_conflicts"])
+def test_an_index_that_was_built_ahead_is_built_once_by_the_next_run(
+    undisturbed_shop: Result, settings: Any, statement: str
+) -> None:
+    settings.UNIFICATION_WORKERS = 2
+    with failing_at(statement), pytest.raises(Interrupted):
+        migrate()
+    built: list[str] = []
+    real = bulk_load._build_index
+
+    def building(row: Any, session: Any, stopped: threading.Event) -> None:
+        built.append(row[2])
+        real(row, session, stopped)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bulk_load, "_build_index", building)
+        migrate()
+    assert {"profiles_tags", "field_conflicts_rule"} & set(built)
+    assert len(built) == len(set(built))
+    assert_same(undisturbed_shop)
 
 
 def test_what_a_block_is_broken_off_with_ends_what_is_done_beside_it(seed: str) -> None:
